@@ -1,0 +1,103 @@
+// swift-tools-version: 6.2
+// The manifest is the proof of the layering: a target can import only what is listed here, and every
+// arrow points downward (Docs/Architecture.md, "Layers").
+
+import PackageDescription
+
+let package = Package(
+  name: "qwen-sft",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(
+      name: "QwenSFT",
+      targets: [
+        "Tensor", "Autograd", "NN", "Safetensors", "Tokenizer", "ChatTemplate", "QwenModel", "SFT",
+      ]),
+    .executable(name: "qwen-sft", targets: ["qwen-sft"]),
+    .executable(name: "tensor-bench", targets: ["tensor-bench"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+  ],
+  targets: [
+    // System libraries.
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+
+    // Leaves: no dependency on Tensor.
+    .target(name: "Files"),
+    .target(
+      name: "OrderedJSON",
+      dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+    .target(name: "Tokenizer", dependencies: ["Files", "OrderedJSON"]),
+    .target(name: "ChatTemplate", dependencies: ["OrderedJSON"]),
+
+    // The numeric chain.
+    .target(name: "Tensor", dependencies: ["COpenBLAS"]),
+    .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
+    .target(name: "Autograd", dependencies: ["Tensor"]),
+    .target(name: "NN", dependencies: ["Autograd", "Tensor"]),
+    .target(
+      name: "QwenModel",
+      dependencies: ["NN", "Autograd", "Tensor", "Safetensors", "Files", "OrderedJSON"]),
+    .target(
+      name: "SFT",
+      dependencies: [
+        "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
+        "Files", "OrderedJSON", .product(name: "Logging", package: "swift-log"),
+      ]),
+    .executableTarget(
+      name: "qwen-sft",
+      dependencies: [
+        "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
+        "Files", "OrderedJSON",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    // Test support is a real target because the benchmark runs the same table of operations.
+    .target(name: "TensorTestSupport", dependencies: ["Tensor", "Autograd", "NN"]),
+    .executableTarget(
+      name: "tensor-bench",
+      dependencies: [
+        "TensorTestSupport", "Tensor", "Autograd",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .testTarget(name: "FilesTests", dependencies: ["Files"]),
+    .testTarget(name: "OrderedJSONTests", dependencies: ["OrderedJSON"]),
+    .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "OrderedJSON", "Files"]),
+    .testTarget(name: "ChatTemplateTests", dependencies: ["ChatTemplate", "OrderedJSON"]),
+    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files"]),
+    .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
+    .testTarget(
+      name: "AutogradTests", dependencies: ["Autograd", "Tensor", "NN", "TensorTestSupport"]),
+    .testTarget(name: "NNTests", dependencies: ["NN", "Autograd", "Tensor", "TensorTestSupport"]),
+    .testTarget(
+      name: "QwenModelTests",
+      dependencies: ["QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "TensorTestSupport"]),
+    .testTarget(
+      name: "SFTTests",
+      dependencies: [
+        "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
+        "Files", "OrderedJSON", "TensorTestSupport",
+      ]),
+    .testTarget(name: "CLITests", dependencies: ["qwen-sft", "OrderedJSON", "Files"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+// One place for the settings of every Swift target.
+let targetsWithUnsafeCode: Set<String> = ["Tensor", "Safetensors", "Files"]
+for target in package.targets where target.type != .system {
+  var settings = target.swiftSettings ?? []
+  settings += [
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+  ]
+  target.swiftSettings = settings
+}
