@@ -1,0 +1,68 @@
+// Making tensors: constants, host arrays, random numbers.
+
+extension Tensor {
+  /// All elements equal `value`.
+  public static func full(
+    _ shape: Shape, _ value: Double, dtype: DType = .float32, on device: Device = .cpu
+  ) -> Tensor {
+    let tensor = Tensor(uninitialized: shape, dtype, backend: device.backend)
+    launch(tensor) { device.backend.fill(tensor.destination, with: value) }
+    return tensor
+  }
+
+  /// All elements 0.
+  public static func zeros(_ shape: Shape, dtype: DType = .float32, on device: Device = .cpu)
+    -> Tensor
+  { full(shape, 0, dtype: dtype, on: device) }
+
+  /// All elements 1.
+  public static func ones(_ shape: Shape, dtype: DType = .float32, on device: Device = .cpu)
+    -> Tensor
+  { full(shape, 1, dtype: dtype, on: device) }
+
+  /// The elements of a host array in row-major order; traps when their number is not that of the shape.
+  public init<Scalar: TensorScalar>(_ values: [Scalar], shape: Shape, on device: Device = .cpu) {
+    precondition(
+      values.count == shape.count, "tensor: \(values.count) values for shape \(shape)")
+    self.init(uninitialized: shape, Scalar.dtype, backend: device.backend)
+    let buffer = storage.buffer
+    unsafe values.withUnsafeBytes { device.backend.copyIn($0, to: buffer, byteOffset: 0) }
+  }
+
+  /// A vector of a host array.
+  public init<Scalar: TensorScalar>(_ values: [Scalar], on device: Device = .cpu) {
+    self.init(values, shape: [values.count], on: device)
+  }
+
+  /// Zeros of the same shape and device.
+  package func zerosLike(dtype: DType? = nil) -> Tensor {
+    let tensor = Tensor(uninitialized: shape, dtype ?? self.dtype, backend: backend)
+    launch(tensor) { backend.fill(tensor.destination, with: 0) }
+    return tensor
+  }
+
+  /// Uniform numbers in [low, high).
+  public static func uniform(
+    _ shape: Shape, low: Double = 0, high: Double = 1, dtype: DType = .float32,
+    stream: RandomStream, on device: Device = .cpu
+  ) -> Tensor {
+    let tensor = Tensor(uninitialized: shape, dtype, backend: device.backend)
+    launch(tensor) {
+      device.backend.uniform(tensor.destination, low: low, high: high, stream: stream)
+    }
+    return tensor
+  }
+
+  /// Normal numbers.
+  public static func normal(
+    _ shape: Shape, mean: Double = 0, standardDeviation: Double = 1, dtype: DType = .float32,
+    stream: RandomStream, on device: Device = .cpu
+  ) -> Tensor {
+    let tensor = Tensor(uninitialized: shape, dtype, backend: device.backend)
+    launch(tensor) {
+      device.backend.normal(
+        tensor.destination, mean: mean, standardDeviation: standardDeviation, stream: stream)
+    }
+    return tensor
+  }
+}
