@@ -31,6 +31,8 @@ package protocol MemoryKernels {
   func allocate(byteCount: Int) -> Buffer
   /// Gives a buffer back to the pool; its bytes may be reused by the next kernel.
   func release(_ buffer: Buffer)
+  /// A buffer over host bytes that stay valid and unchanged, where kernels can read host memory; else nil.
+  func borrow(_ bytes: UnsafeRawBufferPointer) -> Buffer?
   /// Host bytes → buffer.
   func copyIn(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer, byteOffset: Int)
   /// Buffer → host bytes; waits for the device and reports its failures.

@@ -34,6 +34,25 @@ extension Tensor {
     self.init(values, shape: [values.count], on: device)
   }
 
+  /// Elements that lie in host memory kept alive by `owner`: used in place where the device can read them there
+  /// and they are aligned, else copied.
+  package init(
+    hostBytes bytes: UnsafeRawBufferPointer, shape: Shape, dtype: DType,
+    owner: any Sendable & AnyObject, on device: Device
+  ) {
+    precondition(bytes.count == shape.count * dtype.byteWidth, "tensor: \(bytes.count) bytes for \(shape)")
+    if UInt(bitPattern: bytes.baseAddress) % UInt(dtype.byteWidth) == 0, bytes.count > 0,
+      let buffer = device.backend.borrow(bytes)
+    {
+      self.init(
+        storage: Storage(borrowing: buffer, owner: owner, backend: device.backend), shape: shape,
+        dtype: dtype)
+    } else {
+      self.init(uninitialized: shape, dtype, backend: device.backend)
+      device.backend.copyIn(bytes, to: storage.buffer, byteOffset: 0)
+    }
+  }
+
   /// Zeros of the same shape and device.
   package func zerosLike(dtype: DType? = nil) -> Tensor {
     let tensor = Tensor(uninitialized: shape, dtype ?? self.dtype, backend: backend)

@@ -7,6 +7,10 @@ extension CPUBackend: MemoryKernels {
 
   package func release(_ buffer: Buffer) { pool.release(buffer) }
 
+  package func borrow(_ bytes: UnsafeRawBufferPointer) -> Buffer? {
+    Buffer(address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count)
+  }
+
   package func copyIn(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer, byteOffset: Int) {
     precondition(byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyIn: out of bounds")
     guard let source = bytes.baseAddress, bytes.count > 0,
