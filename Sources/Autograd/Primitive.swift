@@ -92,12 +92,3 @@ package struct InputGradients {
     slots[input] = gradient
   }
 }
-
-extension Tensor {
-  /// Zeros of a shape, with the type and device of another tensor.
-  package static func zeros(_ shape: Shape, like other: Tensor) -> Tensor {
-    let tensor = Tensor(uninitialized: shape, other.dtype, backend: other.backend)
-    launch(tensor) { other.backend.fill(tensor.destination, with: 0) }
-    return tensor
-  }
-}

@@ -171,12 +171,3 @@ public struct Randomness: Sendable, Hashable {
     RandomStream(seed: seed, purpose: .dropout, index: index, offset: pass)
   }
 }
-
-extension Tensor {
-  /// Ones with the shape, type and device of another tensor.
-  package static func ones(like other: Tensor) -> Tensor {
-    let tensor = Tensor(uninitialized: other.shape, other.dtype, backend: other.backend)
-    launch(tensor) { other.backend.fill(tensor.destination, with: 1) }
-    return tensor
-  }
-}

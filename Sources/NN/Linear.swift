@@ -1,7 +1,7 @@
 // A linear map that has a weight and may have an adapter: the combinations are data, not classes.
 
 public import Autograd
-public import Tensor
+import Tensor
 
 /// y = x·Wᵀ + b, plus the adapter's low-rank part.  x [N, in] → [N, out]
 public final class Linear: Module {

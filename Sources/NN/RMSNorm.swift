@@ -1,6 +1,7 @@
 // RMSNorm as a module.
 
 public import Autograd
+import Tensor
 
 /// Root-mean-square normalisation over the last axis.  x [.., C] → like x
 public final class RMSNorm: Module {

@@ -1,7 +1,7 @@
 // Grouped-query self-attention of Qwen2 and Qwen3. They differ by two flags: biases on q, k and v, and norms on the
 // heads of q and k.
 
-public import Autograd
+package import Autograd
 public import NN
 package import Tensor
 

@@ -79,12 +79,14 @@ package struct ConfigFields {
   package func tokenIDs(_ key: String) throws(ModelError) -> [Int] {
     guard let field = object[key], !field.isNull else { return [] }
     let list = field.arrayValue ?? [field]
-    return try list.map { (element) throws(ModelError) -> Int in
+    var ids: [Int] = []
+    for element in list {
       guard case .integer(let id) = element, id >= 0, id < 1 << 31 else {
         throw wrong(key, element, "a token id")
       }
-      return id
+      ids.append(id)
     }
+    return ids
   }
 
   /// The base of the rotary angles, from `rope_parameters` (new form) or `rope_theta` (old form).
@@ -94,7 +96,8 @@ package struct ConfigFields {
       guard let field = object[key], !field.isNull else { continue }
       guard case .object(let nested) = field else { throw wrong(key, field, "an object") }
       let inner = ConfigFields(object: nested, path: path)
-      let kind = try inner.optionalString("rope_type") ?? inner.optionalString("type") ?? "default"
+      let (new, old) = try (inner.optionalString("rope_type"), inner.optionalString("type"))
+      let kind = new ?? old ?? "default"
       guard kind == "default" else {
         throw .config(
           path: path,

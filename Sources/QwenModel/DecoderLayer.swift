@@ -1,6 +1,6 @@
 // One block: attention and MLP, each behind a norm and added to the residual stream.
 
-public import Autograd
+package import Autograd
 public import NN
 
 /// h = x + attention(norm₁(x));  y = h + mlp(norm₂(h)).  x [N, C] → [N, C]

@@ -1,6 +1,6 @@
 // The gated feed-forward part.
 
-public import Autograd
+package import Autograd
 public import NN
 
 /// down(silu(gate·x) ⊙ up·x)  (HF `Qwen2MLP`, `Qwen3MLP`).  x [N, C] → [N, C]

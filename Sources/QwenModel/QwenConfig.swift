@@ -1,6 +1,6 @@
 // config.json of a Qwen2, Qwen2.5 or Qwen3 checkpoint, in the forms that transformers has written over the years.
 
-public import Files
+import Files
 import OrderedJSON
 
 /// The architecture of a model, with Hugging Face's names. Immutable and checked.
@@ -49,7 +49,7 @@ public struct QwenConfig: Sendable, Hashable {
   /// Reads the bytes of a config.json; `path` is for messages.
   public init(json bytes: [UInt8], path: String = "config.json") throws(ModelError) {
     let root: JSON
-    do { root = try JSON.parse(bytes) } catch {
+    do throws(JSONError) { root = try JSON.parse(bytes) } catch {
       throw .config(path: path, problem: "is not JSON: \(error)")
     }
     guard case .object(let object) = root else {
@@ -98,7 +98,8 @@ public struct QwenConfig: Sendable, Hashable {
     ropeTheta = try fields.ropeTheta()
     try fields.requirePlainArchitecture(layers: numHiddenLayers)
     eosTokenIDs = try fields.tokenIDs("eos_token_id")
-    dtypeName = try fields.optionalString("dtype") ?? fields.optionalString("torch_dtype")
+    let (newName, oldName) = try (fields.optionalString("dtype"), fields.optionalString("torch_dtype"))
+    dtypeName = newName ?? oldName
     quantizationMethod = try fields.quantizationMethod()
   }
 }

@@ -1,6 +1,8 @@
 // Weights from a checkpoint directory. All missing, unexpected and mis-shaped tensors are found before the first
 // byte of a weight is read.
 
+import Autograd
+import NN
 public import Safetensors
 public import Tensor
 

@@ -2,7 +2,7 @@
 
 public import Autograd
 public import NN
-public import Tensor
+package import Tensor
 
 /// A Qwen2 or Qwen3 causal language model.
 public final class QwenModel: Module {

@@ -60,6 +60,20 @@ extension Tensor {
     return tensor
   }
 
+  /// Zeros of a shape, with the type and device of another tensor.
+  package static func zeros(_ shape: Shape, like other: Tensor) -> Tensor {
+    let tensor = Tensor(uninitialized: shape, other.dtype, backend: other.backend)
+    launch(tensor) { other.backend.fill(tensor.destination, with: 0) }
+    return tensor
+  }
+
+  /// Ones with the shape, type and device of another tensor.
+  package static func ones(like other: Tensor) -> Tensor {
+    let tensor = Tensor(uninitialized: other.shape, other.dtype, backend: other.backend)
+    launch(tensor) { other.backend.fill(tensor.destination, with: 1) }
+    return tensor
+  }
+
   /// Uniform numbers in [low, high).
   public static func uniform(
     _ shape: Shape, low: Double = 0, high: Double = 1, dtype: DType = .float32,

@@ -15,8 +15,8 @@ extension Tensor {
       do throws(DeviceError) {
         try backend.copyOut(
           buffer, byteOffset: byteOffset,
-          into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(pointer)[
-            ..<(count * MemoryLayout<Scalar>.stride)]))
+          into: UnsafeMutableRawBufferPointer(
+            start: pointer.baseAddress, count: count * MemoryLayout<Scalar>.stride))
       } catch {
         failure = error
       }
@@ -25,6 +25,22 @@ extension Tensor {
     withExtendedLifetime(storage) {}
     if let failure { throw failure }
     return values
+  }
+
+  /// The bytes of the elements, in row-major order.
+  package func bytes() throws(DeviceError) -> [UInt8] {
+    var failure: DeviceError?
+    let (storage, count, byteOffset) = (storage, byteCount, elementOffset * dtype.byteWidth)
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { pointer, initialized in
+      do throws(DeviceError) {
+        try storage.backend.copyOut(
+          storage.buffer, byteOffset: byteOffset,
+          into: UnsafeMutableRawBufferPointer(start: pointer.baseAddress, count: count))
+      } catch { failure = error }
+      initialized = failure == nil ? count : 0
+    }
+    if let failure { throw failure }
+    return bytes
   }
 
   /// The only element of a one-element float tensor, as Double.
