@@ -77,7 +77,10 @@ let package = Package(
     .testTarget(name: "NNTests", dependencies: ["NN", "Autograd", "Tensor", "TensorTestSupport"]),
     .testTarget(
       name: "QwenModelTests",
-      dependencies: ["QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "TensorTestSupport"]),
+      dependencies: [
+        "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Files", "OrderedJSON",
+        "TensorTestSupport",
+      ]),
     .testTarget(
       name: "SFTTests",
       dependencies: [
