@@ -1,20 +1,29 @@
 // AdamW over the trained parameters, and clipping by the global norm.
 
-import Autograd
-package import NN
+package import Autograd
 package import Tensor
 
 /// AdamW with bias correction (Loshchilov & Hutter 2019; torch.optim.AdamW). Moments are float32.
 package final class AdamW {
   /// A parameter with its state.
-  package struct Slot {
+  package final class Slot {
     package let key: String
     package let parameter: Parameter
     package let decays: Bool
     package var firstMoment, secondMoment: Tensor
+
+    init(key: String, parameter: Parameter) {
+      self.key = key
+      self.parameter = parameter
+      decays = AdamW.decays(key)
+      // Two buffers: the moments are updated in place.
+      let dtype = parameter.value.dtype.accumulation
+      firstMoment = parameter.value.zerosLike(dtype: dtype)
+      secondMoment = parameter.value.zerosLike(dtype: dtype)
+    }
   }
 
-  package private(set) var slots: [Slot]
+  package let slots: [Slot]
   /// Steps taken.
   package private(set) var stepCount: Int
   private let beta1, beta2, epsilon, weightDecay: Double
@@ -24,12 +33,7 @@ package final class AdamW {
     _ parameters: [(key: String, parameter: Parameter)], beta1: Double, beta2: Double,
     epsilon: Double, weightDecay: Double
   ) {
-    slots = parameters.map { key, parameter in
-      let zeros = parameter.value.zerosLike(dtype: parameter.value.dtype.accumulation)
-      return Slot(
-        key: key, parameter: parameter, decays: AdamW.decays(key), firstMoment: zeros,
-        secondMoment: zeros)
-    }
+    slots = parameters.map { Slot(key: $0.key, parameter: $0.parameter) }
     stepCount = 0
     self.beta1 = beta1
     self.beta2 = beta2
@@ -44,12 +48,12 @@ package final class AdamW {
 
   /// Continues from saved moments.
   package func restore(stepCount: Int, moments: (String) -> (first: Tensor, second: Tensor)?) -> Bool {
-    for index in slots.indices {
-      guard let (first, second) = moments(slots[index].key),
-        first.shape == slots[index].parameter.shape, second.shape == slots[index].parameter.shape
+    for slot in slots {
+      guard let (first, second) = moments(slot.key), first.shape == slot.parameter.shape,
+        second.shape == slot.parameter.shape
       else { return false }
-      slots[index].firstMoment = first
-      slots[index].secondMoment = second
+      slot.firstMoment = first
+      slot.secondMoment = second
     }
     self.stepCount = stepCount
     return true
@@ -74,15 +78,15 @@ package final class AdamW {
   /// Updates every parameter that has a gradient.
   package func step(learningRate: Double) {
     stepCount += 1
-    for index in slots.indices {
-      guard let gradient = slots[index].parameter.gradient else { continue }
+    for slot in slots {
+      guard let gradient = slot.parameter.gradient else { continue }
       let step = AdamWStep(
         learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
-        weightDecay: slots[index].decays ? weightDecay : 0, step: stepCount)
-      slots[index].parameter.update { value in
+        weightDecay: slot.decays ? weightDecay : 0, step: stepCount)
+      slot.parameter.update { value in
         value.applyAdamW(
-          gradient: gradient, firstMoment: &slots[index].firstMoment,
-          secondMoment: &slots[index].secondMoment, step: step)
+          gradient: gradient, firstMoment: &slot.firstMoment, secondMoment: &slot.secondMoment,
+          step: step)
       }
     }
   }

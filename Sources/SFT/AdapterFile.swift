@@ -2,7 +2,7 @@
 
 import Autograd
 import Files
-public import NN
+import NN
 import OrderedJSON
 public import QwenModel
 import Safetensors

@@ -1,10 +1,10 @@
 // The files of a run: the result, and checkpoints that are whole or not there.
 
 import Autograd
-public import Files
+import Files
 import NN
 import OrderedJSON
-import QwenModel
+package import QwenModel
 import Safetensors
 import Tensor
 
@@ -57,40 +57,38 @@ package struct RunStore {
   {
     let path = FileSystem.join(
       config.outputDir, RunStore.checkpointPrefix + String(state.globalStep))
-    do throws(FileError) {
-      let folder: FolderPublication
-      do {
-        folder = try FolderPublication(path: path)
-        try copyCompanions(to: folder.temporaryPath)
-      } catch { throw error }
-      do throws(TrainingError) {
-        try writeWeights(model, to: folder.temporaryPath, fullPrecision: true)
-        try writeOptimizer(optimizer, to: folder.temporaryPath)
-      } catch { return try rethrow(error) }
+    let folder = try files { () throws(FileError) in try FolderPublication(path: path) }
+    try writeWeights(model, to: folder.temporaryPath, fullPrecision: true)
+    try writeOptimizer(optimizer, to: folder.temporaryPath)
+    var progress = JSONObject([("optimizer_steps", .integer(optimizer.stepCount))])
+    if case .object(let object) = state.progress {
+      for (key, value) in object { progress[key] = value }
+    }
+    try files { () throws(FileError) in
+      try copyCompanions(to: folder.temporaryPath)
       try write(state.json, "trainer_state.json", in: folder.temporaryPath)
-      var progress = JSONObject([("optimizer_steps", .integer(optimizer.stepCount))])
-      if case .object(let object) = state.progress {
-        for (key, value) in object { progress[key] = value }
-      }
       try write(.object(progress), "training_progress.json", in: folder.temporaryPath)
       try folder.publish(replacing: true)
-      if let limit = config.saveTotalLimit {
-        for (_, old) in RunStore.checkpoints(in: config.outputDir).dropFirst(limit) {
-          try FileSystem.remove(old)
-        }
+      guard let limit = config.saveTotalLimit else { return }
+      for (_, old) in RunStore.checkpoints(in: config.outputDir).dropFirst(limit) {
+        try FileSystem.remove(old)
       }
-    } catch { throw .file(error) }
+    }
     return path
+  }
+
+  private func files<Result>(_ body: () throws(FileError) -> Result) throws(TrainingError) -> Result {
+    do { return try body() } catch { throw .file(error) }
   }
 
   /// Writes the final weights and the log into the output folder.
   package func writeResult(model: QwenModel, state: TrainerState) throws(TrainingError) {
-    do { try FileSystem.makeFolder(config.outputDir) } catch { throw .file(error) }
+    try files { () throws(FileError) in try FileSystem.makeFolder(config.outputDir) }
     try writeWeights(model, to: config.outputDir, fullPrecision: false)
-    do {
+    try files { () throws(FileError) in
       try copyCompanions(to: config.outputDir)
       try write(state.json, "trainer_state.json", in: config.outputDir)
-    } catch { throw .file(error) }
+    }
   }
 
   private func writeWeights(_ model: QwenModel, to directory: String, fullPrecision: Bool)
