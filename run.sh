@@ -30,7 +30,7 @@ for question in "${questions[@]}"; do
   before+=("$(ask --prompt "$question")")
 done
 say "training on the sample data"
-"$binary" train --output_dir "$output" --max_steps 120 --per_device_train_batch_size 8 \
+"$binary" train --output_dir "$output" --max_steps 180 --per_device_train_batch_size 8 \
   --gradient_accumulation_steps 1 --learning_rate 2e-3 --warmup_steps 10 >&2
 say "asking again"
 after=()

@@ -5,10 +5,24 @@
 struct AddedVocabulary: Sendable {
   /// The added tokens by id.
   private(set) var tokens: [Int32: AddedToken] = [:]
+  /// How the added tokens are spelled in decoded text, by id.
+  private(set) var spellings: [Int32: Spelling] = [:]
+
   private var ids: [[UInt8]: Int32] = [:]
   private var special: Set<[UInt8]> = []
   private var order: [[UInt8]] = []
   private var greatestID: Int32 = -1
+
+  /// How an added token is spelled in decoded text.
+  struct Spelling: Sendable {
+    /// Its string: in NFC if it is sought in normalised text.
+    var content: [UInt8]
+    /// The bytes that the string stands for.
+    var bytes: [UInt8]
+    /// Whether it is left out with the special tokens. `tokenizers` asks that of `content`, so that a
+    /// special token whose text NFC changes stays.
+    var isLeftOut: Bool
+  }
 
   /// The id of an added token.
   func id(of content: [UInt8]) -> Int32? { ids[content] }
@@ -37,8 +51,9 @@ struct AddedVocabulary: Sendable {
     tokens[id] = token
   }
 
-  /// The matchers for raw text and for normalised text.
-  func matchers(normalizes: Bool, classes: [UInt8]) -> (
+  /// Works out the spellings and returns the matchers for raw text and for normalised text. To be called
+  /// when all tokens are added.
+  mutating func finish(normalizes: Bool, classes: [UInt8]) -> (
     raw: AddedTokenMatcher, normalized: AddedTokenMatcher
   ) {
     var raw = AddedTokenMatcher()
@@ -46,16 +61,21 @@ struct AddedVocabulary: Sendable {
     // Special tokens come first: of two patterns that are equal, the first one is found.
     for content in order.filter(special.contains) + order.filter({ !special.contains($0) }) {
       guard let id = ids[content], let token = tokens[id] else { continue }
-      if !token.isNormalized {
-        raw.insert(content, id: id, token: token)
-      } else if normalizes,
-        let text = Normalization.composed(
+      var text = content
+      if token.isNormalized, normalizes,
+        let changed = Normalization.composed(
           content, 0..<content.count, classes: classes, keepingSources: false)
       {
-        normalized.insert(text.bytes, id: id, token: token)
-      } else {
-        normalized.insert(content, id: id, token: token)
+        text = changed.bytes
       }
+      if token.isNormalized {
+        normalized.insert(text, id: id, token: token)
+      } else {
+        raw.insert(text, id: id, token: token)
+      }
+      var spelling = Spelling(content: text, bytes: [], isLeftOut: special.contains(text))
+      ByteAlphabet.appendBytes(of: text, 0..<text.count, to: &spelling.bytes)
+      spellings[id] = spelling
     }
     return (raw, normalized)
   }

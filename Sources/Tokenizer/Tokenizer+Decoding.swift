@@ -13,10 +13,8 @@ extension Tokenizer {
 
   /// Appends the bytes that a token stands for.
   func appendBytes(of id: Int32, skipSpecialTokens: Bool, to bytes: inout [UInt8]) {
-    if let token = added.tokens[id] {
-      if skipSpecialTokens, token.isSpecial { return }
-      let content = Array(token.content.utf8)
-      ByteAlphabet.appendBytes(of: content, 0..<content.count, to: &bytes)
+    if let spelling = added.spellings[id] {
+      if !(skipSpecialTokens && spelling.isLeftOut) { bytes.append(contentsOf: spelling.bytes) }
     } else if let range = model.vocabulary.range(of: id) {
       ByteAlphabet.appendBytes(of: model.vocabulary.contents, range, to: &bytes)
     }

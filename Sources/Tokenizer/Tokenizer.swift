@@ -65,15 +65,13 @@ public final class Tokenizer: Sendable {
     for token in named where added.id(of: Array(token.content.utf8)) == nil {
       added.add(token, vocabulary: vocabulary)
     }
-    self.added = added
-    (rawMatcher, normalizedMatcher) = added.matchers(
+    (rawMatcher, normalizedMatcher) = added.finish(
       normalizes: parts.normalizes, classes: UnicodeClasses.shared.flags)
-    func id(_ role: String) -> Int32? {
-      config.roles[role].flatMap { added.id(of: Array($0.content.utf8)) }
-    }
-    eosTokenID = id("eos_token")
-    padTokenID = id("pad_token")
-    bosTokenID = id("bos_token")
+    self.added = added
+    let roleIDs = config.roles.compactMapValues { added.id(of: Array($0.content.utf8)) }
+    eosTokenID = roleIDs["eos_token"]
+    padTokenID = roleIDs["pad_token"]
+    bosTokenID = roleIDs["bos_token"]
     roleTokens = config.roles.mapValues(\.content)
   }
 
@@ -119,7 +117,9 @@ public final class Tokenizer: Sendable {
 
   /// The string of a token in the vocabulary ("Ġthe" for " the"), or nil if no token has the id.
   public func token(for id: Int32) -> String? {
-    if let token = added.tokens[id] { return token.content }
+    if let spelling = added.spellings[id] {
+      return String(decoding: spelling.content, as: UTF8.self)
+    }
     guard let range = model.vocabulary.range(of: id) else { return nil }
     return String(decoding: model.vocabulary.contents[range], as: UTF8.self)
   }

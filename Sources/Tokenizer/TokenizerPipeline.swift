@@ -65,7 +65,11 @@ struct TokenizerPipeline {
       throw unsupported("post_processor", "ByteLevel or null", value)
     }
     // A missing trim_offsets means true, as in `tokenizers`.
-    return value["trim_offsets"]?.boolValue ?? true
+    let trims = value["trim_offsets"]?.boolValue ?? true
+    guard !trims || value["add_prefix_space"] == false else {
+      throw unsupported("post_processor.add_prefix_space", "false", value)
+    }
+    return trims
   }
 
   /// Refuses any decoder but the byte-level one.
