@@ -77,7 +77,7 @@ extension OpCases {
     OpCase(
       "linear cross-entropy kernel [\(rows), \(hidden)] of \(vocabulary)",
       crossEntropyInputs(rows: rows, hidden: hidden, vocabulary: vocabulary), dtypes: [.bfloat16],
-      termSize: 0.125
+      termSize: 0.25
     ) { x in
       let result = Tensor.linearCrossEntropy(
         hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
