@@ -74,7 +74,9 @@ extension Tensor {
 
   /// silu(gate) ⊙ up.
   package static func swiGLU(gate: Tensor, up: Tensor) -> Tensor {
-    precondition(gate.shape == up.shape, "swiGLU: \(gate.shape) and \(up.shape)")
+    precondition(
+      gate.shape == up.shape && gate.dtype == up.dtype,
+      "swiGLU: \(gate.shape) \(gate.dtype.rawValue) and \(up.shape) \(up.dtype.rawValue)")
     let backend = commonBackend(gate, up, "swiGLU")
     let y = Tensor(uninitialized: gate.shape, gate.dtype, backend: backend)
     launch(gate, up, y) {
@@ -85,6 +87,10 @@ extension Tensor {
 
   /// Gradients (dGate, dUp) of `swiGLU`.
   package static func swiGLUBackward(dy: Tensor, gate: Tensor, up: Tensor) -> (Tensor, Tensor) {
+    precondition(
+      dy.shape == gate.shape && gate.shape == up.shape && dy.dtype == gate.dtype
+        && gate.dtype == up.dtype,
+      "swiGLUBackward: \(dy.shape) \(dy.dtype.rawValue) for \(gate.shape) \(gate.dtype.rawValue)")
     let backend = commonBackend(gate, up, "swiGLUBackward")
     let dGate = Tensor(uninitialized: gate.shape, gate.dtype, backend: backend)
     let dUp = Tensor(uninitialized: up.shape, up.dtype, backend: backend)

@@ -15,14 +15,16 @@ extension Tensor {
   }
 
   /// self ← β·self + α·op(a)·op(b), in place when nobody else holds the storage.
+  ///
+  /// self is of the type of the factors or of its accumulation type.
   package mutating func accumulateMatmul(
     _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false,
     alpha: Double = 1, beta: Double = 1
   ) {
     let product = Tensor.productShape(a, transposeA, b, transposeB)
     precondition(
-      product.count == count && dtype == a.dtype,
-      "accumulateMatmul: product \(product) into \(shape)")
+      product.count == count && (dtype == a.dtype || dtype == a.dtype.accumulation),
+      "accumulateMatmul: product \(product) \(a.dtype.rawValue) into \(shape) \(dtype.rawValue)")
     makeUnique()
     Tensor.launchMatmul(a, transposeA, b, transposeB, alpha: alpha, beta: beta, into: self)
   }

@@ -7,7 +7,8 @@ extension Tensor {
     gradient: Tensor, firstMoment: inout Tensor, secondMoment: inout Tensor, step: AdamWStep
   ) {
     precondition(
-      gradient.count == count && firstMoment.count == count && secondMoment.count == count,
+      gradient.count == count && firstMoment.count == count && secondMoment.count == count
+        && firstMoment.dtype == dtype.accumulation && secondMoment.dtype == dtype.accumulation,
       "adamW: gradient \(gradient.shape) for parameter \(shape)")
     makeUnique()
     firstMoment.makeUnique()

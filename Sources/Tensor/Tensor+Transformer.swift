@@ -3,7 +3,9 @@
 extension Tensor {
   /// RMSNorm over the last axis.  x [.., C], weight [C] → (y like x, rstd [N] in the accumulation type)
   package func rmsNorm(weight: Tensor, epsilon: Double) -> (y: Tensor, rstd: Tensor) {
-    precondition(weight.count == columnCount, "rmsNorm: weight \(weight.shape) for \(shape)")
+    precondition(
+      weight.count == columnCount && weight.dtype == dtype,
+      "rmsNorm: weight \(weight.shape) \(weight.dtype.rawValue) for \(shape) \(dtype.rawValue)")
     let backend = commonBackend(self, weight, "rmsNorm")
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     let rstd = Tensor(uninitialized: [rowCount], dtype.accumulation, backend: backend)
@@ -19,6 +21,11 @@ extension Tensor {
   package static func rmsNormBackward(
     dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, needsWeight: Bool
   ) -> (dx: Tensor, dWeight: Tensor?) {
+    precondition(
+      dy.shape == x.shape && dy.dtype == x.dtype && weight.dtype == x.dtype
+        && weight.count == x.columnCount && rstd.count == x.rowCount
+        && rstd.dtype == x.dtype.accumulation,
+      "rmsNormBackward: dy \(dy.shape) \(dy.dtype.rawValue), x \(x.shape) \(x.dtype.rawValue)")
     let backend = commonBackend(dy, x, "rmsNormBackward")
     let dx = Tensor(uninitialized: x.shape, x.dtype, backend: backend)
     let dWeight =
@@ -36,8 +43,10 @@ extension Tensor {
   package func rotated(cos: Tensor, sin: Tensor, positions: Tensor, inverse: Bool = false) -> Tensor
   {
     precondition(
-      shape.rank == 3 && positions.count == shape[0] && 2 * cos.columnCount <= shape[2],
-      "rotated: \(shape) by \(cos.shape) at \(positions.shape)")
+      shape.rank == 3 && positions.count == shape[0] && 2 * cos.columnCount <= shape[2]
+        && cos.shape == sin.shape && cos.dtype == dtype.accumulation && sin.dtype == cos.dtype
+        && positions.dtype == .int32,
+      "rotated: \(shape) by \(cos.shape) \(cos.dtype.rawValue) at \(positions.shape)")
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, cos, sin, positions, y) {
       backend.rotate(
@@ -75,7 +84,9 @@ extension Tensor {
   ) -> (dq: Tensor, dk: Tensor, dv: Tensor) {
     let shape = attentionShape(q, k, v, scale, documents, 0)
     precondition(
-      q.shape[0] == k.shape[0], "attentionBackward: \(q.shape[0]) queries, \(k.shape[0]) keys")
+      q.shape[0] == k.shape[0] && dOut.shape == q.shape && out.shape == q.shape
+        && dOut.dtype == q.dtype && out.dtype == q.dtype,
+      "attentionBackward: dOut \(dOut.shape) \(dOut.dtype.rawValue), q \(q.shape), \(k.shape[0]) keys")
     let backend = commonBackend(q, dOut, "attentionBackward")
     let dq = Tensor(uninitialized: q.shape, q.dtype, backend: backend)
     let dk = Tensor(uninitialized: k.shape, k.dtype, backend: backend)
@@ -94,8 +105,9 @@ extension Tensor {
   ) -> AttentionShape {
     precondition(
       q.shape.rank == 3 && k.shape.rank == 3 && k.shape == v.shape && q.shape[2] == k.shape[2]
-        && k.shape[1] > 0 && q.shape[1] % k.shape[1] == 0,
-      "attention: q \(q.shape), k \(k.shape), v \(v.shape)")
+        && k.shape[1] > 0 && q.shape[1] % k.shape[1] == 0 && q.dtype == k.dtype
+        && q.dtype == v.dtype,
+      "attention: q \(q.shape) \(q.dtype.rawValue), k \(k.shape) \(k.dtype.rawValue), v \(v.shape)")
     let keyCount = k.shape[0]
     let offsets = documents ?? [0, keyCount]
     precondition(

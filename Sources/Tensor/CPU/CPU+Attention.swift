@@ -35,10 +35,11 @@ extension CPUBackend: AttentionKernels {
     let (qStride, kvStride) = (heads * dim, kvHeads * dim)
     let tiles = queryTiles(shape)
     guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max() else { return }
-    let scratch = Scratch(T.self, count: widest * Workers.count, pool: pool)
+    let workers = Workers.count
+    let scratch = Scratch(T.self, count: widest * workers, pool: pool)
     let scores = scratch.pointer
     OpenBLAS.onCallingThread {
-      parallelTasks(tiles.count * heads) { task, worker in
+      parallelTasks(tiles.count * heads, workers: workers) { task, worker in
         let (tile, head) = (tiles[task / heads], task % heads)
         let s = scores + worker * widest
         let (rows, keys) = (tile.rows.count, tile.keys.count)
@@ -76,11 +77,12 @@ extension CPUBackend: AttentionKernels {
     let (qStride, kvStride, group) = (heads * dim, kvHeads * dim, heads / kvHeads)
     let tiles = queryTiles(shape)
     guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max() else { return }
-    let scratch = Scratch(T.self, count: 2 * widest * Workers.count, pool: pool)
+    let workers = Workers.count
+    let scratch = Scratch(T.self, count: 2 * widest * workers, pool: pool)
     let buffers = scratch.pointer
     let documents = Dictionary(grouping: tiles, by: \.document).sorted { $0.key < $1.key }.map(\.value)
     OpenBLAS.onCallingThread {
-      parallelTasks(documents.count * kvHeads) { task, worker in
+      parallelTasks(documents.count * kvHeads, workers: workers) { task, worker in
         let (document, kvHead) = (documents[task / kvHeads], task % kvHeads)
         let s = buffers + 2 * worker * widest
         let dp = s + widest

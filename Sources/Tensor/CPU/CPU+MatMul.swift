@@ -7,7 +7,8 @@ extension CPUBackend: MatMulKernels {
   ) {
     guard m > 0, n > 0 else { return }
     if k == 0 {
-      scale(c.operand, by: beta, into: c)
+      // An empty sum. With β = 0 the contents of c are arbitrary and must not be multiplied: 0·NaN is NaN.
+      if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
       return
     }
     switch (a.dtype, c.dtype) {

@@ -2,6 +2,7 @@
 
 import COpenBLAS
 import Glibc
+import Synchronization
 
 /// The BLAS library of this process.
 package enum OpenBLAS {
@@ -35,12 +36,22 @@ package enum OpenBLAS {
   package static func setThreadCount(_ count: Int) { openblas_set_num_threads(Int32(count)) }
 
   /// Runs `body`, in which BLAS calls made by several threads at once stay on the calling thread.
+  ///
+  /// The setting is one for the process: it comes back when the last body that runs at the same time has ended.
   @inline(__always)
   static func onCallingThread(_ body: () -> Void) {
-    setThreadCount(1)
+    bodies.withLock { running in
+      if running == 0 { setThreadCount(1) }
+      running += 1
+    }
     body()
-    setThreadCount(Workers.count)
+    bodies.withLock { running in
+      running -= 1
+      if running == 0 { setThreadCount(Workers.count) }
+    }
   }
+
+  private static let bodies = Mutex(0)
 
   private static var usesAVX512Kernels: Bool {
     ["skylakex", "cooperlake", "sapphirerapids"].contains(kernelName.lowercased())

@@ -32,9 +32,11 @@ package func parallelFor(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void)
   }
 }
 
-/// Runs tasks `0..<count`; `worker` (below `Workers.count`) tells bodies which scratch memory is theirs.
-package func parallelTasks(_ count: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
-  let workers = min(Workers.count, count)
+/// Runs tasks `0..<count`; `worker` (below `workers`) tells bodies which scratch memory is theirs.
+package func parallelTasks(
+  _ count: Int, workers: Int = Workers.count, _ body: (_ task: Int, _ worker: Int) -> Void
+) {
+  let workers = min(workers, count)
   if workers <= 1 {
     for task in 0..<max(count, 0) { body(task, 0) }
     return
