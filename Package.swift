@@ -53,7 +53,8 @@ let package = Package(
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
+        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
+        "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
