@@ -31,9 +31,9 @@ extension JSON: Hashable {
     case (.null, .null): true
     case (.bool(let a), .bool(let b)): a == b
     case (.integer(let a), .integer(let b)): a == b
-    case (.bigInteger(let a), .bigInteger(let b)): JSONKey(a) == JSONKey(b)
+    case (.bigInteger(let a), .bigInteger(let b)): UTF8Key(a) == UTF8Key(b)
     case (.number(let a), .number(let b)): a == b
-    case (.string(let a), .string(let b)): JSONKey(a) == JSONKey(b)
+    case (.string(let a), .string(let b)): UTF8Key(a) == UTF8Key(b)
     case (.array(let a), .array(let b)): a == b
     case (.object(let a), .object(let b)): a == b
     default: false
@@ -52,13 +52,13 @@ extension JSON: Hashable {
       hasher.combine(value)
     case .bigInteger(let value):
       hasher.combine(3)
-      hasher.combine(JSONKey(value))
+      hasher.combine(UTF8Key(value))
     case .number(let value):
       hasher.combine(4)
       hasher.combine(value)
     case .string(let value):
       hasher.combine(5)
-      hasher.combine(JSONKey(value))
+      hasher.combine(UTF8Key(value))
     case .array(let value):
       hasher.combine(6)
       hasher.combine(value)

@@ -141,7 +141,8 @@ struct JSONParsingTests {
 
   @Test("every prefix of a document is an error and never a trap")
   func truncation() {
-    let text = Array(#"{"a\u00e9": [1, -2.5e3, true, null, "x\ud83d\ude00é"], "b": {"c": NaN}}"#.utf8)
+    let text = Array(
+      #"{"a\u00e9": [1, -2.5e3, true, null, "x\ud83d\ude00é"], "b": {"c": NaN}}"#.utf8)
     for length in 0..<text.count {
       #expect(throws: JSONError.self) { try JSON.parse(text[..<length]) }
     }
