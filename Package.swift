@@ -17,8 +17,8 @@ let package = Package(
     .executable(name: "tensor-bench", targets: ["tensor-bench"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
   ],
   targets: [
@@ -48,10 +48,13 @@ let package = Package(
         "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON", .product(name: "Logging", package: "swift-log"),
       ]),
+    // The demo model and the sample data, inside the program.
+    .target(name: "DemoAssets"),
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
+        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
+        "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -77,7 +80,10 @@ let package = Package(
     .testTarget(name: "NNTests", dependencies: ["NN", "Autograd", "Tensor", "TensorTestSupport"]),
     .testTarget(
       name: "QwenModelTests",
-      dependencies: ["QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "TensorTestSupport"]),
+      dependencies: [
+        "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Files", "OrderedJSON",
+        "TensorTestSupport",
+      ]),
     .testTarget(
       name: "SFTTests",
       dependencies: [
@@ -86,7 +92,8 @@ let package = Package(
       ]),
     .testTarget(name: "CLITests", dependencies: ["qwen-sft", "OrderedJSON", "Files"]),
   ],
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c2x  // #embed
 )
 
 // One place for the settings of every Swift target.

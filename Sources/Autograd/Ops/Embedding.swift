@@ -1,0 +1,19 @@
+// Table look-up as a primitive.
+
+package import Tensor
+
+/// y[n] = table[ids[n]].  table [V, C], ids int32 [N] → y [N, C]. Keeps the ids.
+package struct EmbeddingLookup: Primitive {
+  package static let name = "embedding"
+  let ids: Tensor
+  package init(ids: Tensor) { self.ids = ids }
+
+  package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Shape) {
+    (x[0].gatheredRows(ids), x[0].shape)
+  }
+
+  /// dTable[ids[n]] += dy[n]
+  package func backward(_ dy: Tensor, _ shape: Shape, into gradients: inout InputGradients) {
+    gradients.accumulateScattered(0, dy: dy, ids: ids, shape: shape)
+  }
+}

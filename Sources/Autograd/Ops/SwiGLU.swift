@@ -1,0 +1,29 @@
+// The gated activation of the MLP as one primitive.
+
+package import Tensor
+
+/// y = silu(gate) ⊙ up (Shazeer 2020).  gate, up [N, F] → y [N, F]. Keeps both inputs.
+package struct SwiGLU: Primitive {
+  package static let name = "swiglu"
+  package init() {}
+
+  package func forward(_ x: [Tensor], needs: GradientMask) -> (
+    output: Tensor, residuals: (gate: Tensor, up: Tensor)
+  ) {
+    (Tensor.swiGLU(gate: x[0], up: x[1]), (x[0], x[1]))
+  }
+
+  /// dGate = dy ⊙ up ⊙ σ(g)·(1 + g·(1 − σ(g))),  dUp = dy ⊙ silu(g)
+  package func backward(
+    _ dy: Tensor, _ kept: (gate: Tensor, up: Tensor), into gradients: inout InputGradients
+  ) {
+    let (dGate, dUp) = Tensor.swiGLUBackward(dy: dy, gate: kept.gate, up: kept.up)
+    gradients.accumulate(0, dGate)
+    gradients.accumulate(1, dUp)
+  }
+}
+
+/// silu(gate) ⊙ up.
+public func swiGLU(gate: Variable, up: Variable) -> Variable {
+  gate.tape.record(SwiGLU(), [gate, up])
+}

@@ -1,0 +1,94 @@
+// What a differentiable operation is: forward and backward in one value. There is no other way onto the tape, so
+// an operation without a backward cannot be recorded.
+
+package import Tensor
+
+/// A differentiable operation: its parameters are stored properties, its inputs come as tensors.
+package protocol Primitive: Sendable {
+  /// What backward needs from forward.
+  associatedtype Residuals
+  /// The name under which the gradient-check coverage test looks for it.
+  static var name: String { get }
+  /// Computes the output, and keeps what backward will need for the inputs that `needs` names.
+  func forward(_ inputs: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
+  /// Adds the gradients of the inputs, given that of the output.
+  func backward(_ dy: Tensor, _ residuals: Residuals, into gradients: inout InputGradients)
+}
+
+/// Which inputs of an operation need a gradient.
+package struct GradientMask: Sendable, Equatable {
+  private var bits: UInt64 = 0
+
+  package init() {}
+
+  /// A mask with the given inputs set.
+  package init(_ inputs: Int...) {
+    for input in inputs { self[input] = true }
+  }
+
+  package subscript(input: Int) -> Bool {
+    get { bits >> UInt64(input) & 1 == 1 }
+    set { bits = newValue ? bits | 1 << UInt64(input) : bits & ~(1 << UInt64(input)) }
+  }
+
+  package var isEmpty: Bool { bits == 0 }
+}
+
+/// Where a backward rule leaves its results. Slots may already hold the sum of other uses of the same input; rules
+/// add to them in place.
+package struct InputGradients {
+  package let needs: GradientMask
+  package fileprivate(set) var slots: [Tensor?]
+
+  package init(needs: GradientMask, slots: [Tensor?]) {
+    self.needs = needs
+    self.slots = slots
+  }
+
+  /// Takes slot `input` out, so that whoever gets it holds it alone.
+  package mutating func take(_ input: Int) -> Tensor? { slots[input].take() }
+
+  /// gradient(input) += dx. Nothing happens for an input that needs no gradient.
+  package mutating func accumulate(_ input: Int, _ dx: @autoclosure () -> Tensor) {
+    guard needs[input] else { return }
+    if slots[input] == nil {
+      slots[input] = dx()
+    } else {
+      let value = dx()
+      slots[input]?.accumulate(value)
+    }
+  }
+
+  /// gradient(input) += α·op(a)·op(b), in place where there is a sum already.
+  package mutating func accumulateMatmul(
+    _ input: Int, _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false,
+    alpha: Double = 1
+  ) {
+    guard needs[input] else { return }
+    if slots[input] == nil {
+      slots[input] = Tensor.matmul(
+        a, transposeA: transposeA, b, transposeB: transposeB, alpha: alpha)
+    } else {
+      slots[input]?.accumulateMatmul(
+        a, transposeA: transposeA, b, transposeB: transposeB, alpha: alpha)
+    }
+  }
+
+  /// gradient(input)[c] += Σ_n dy[n, c].
+  package mutating func accumulateRows(_ input: Int, of dy: Tensor) {
+    guard needs[input] else { return }
+    if slots[input] == nil {
+      slots[input] = dy.sumOfRows()
+    } else {
+      slots[input]?.accumulateRows(of: dy)
+    }
+  }
+
+  /// gradient(table)[ids[n]] += dy[n] for a table of shape `shape`.
+  package mutating func accumulateScattered(_ input: Int, dy: Tensor, ids: Tensor, shape: Shape) {
+    guard needs[input] else { return }
+    var gradient = slots[input].take() ?? Tensor.zeros(shape, like: dy)
+    gradient.accumulateScattered(dy.cast(to: gradient.dtype), ids: ids)
+    slots[input] = gradient
+  }
+}

@@ -1,0 +1,183 @@
+// The record of one forward pass: nodes in the order of execution, walked backwards once.
+// There is no graph search and no table of gradients: a node's inputs come before it, and gradients live in an
+// array beside the nodes that is emptied while walking.
+
+import Synchronization
+public import Tensor
+
+/// Records differentiable operations and computes gradients. A tape is used for one forward and one backward pass.
+public final class Tape {
+  /// Whether operations are recorded.
+  public enum Mode: Sendable {
+    /// Every operation whose inputs need a gradient is kept for `backward`.
+    case recording
+    /// Nothing is kept: the same model code serves evaluation and generation.
+    case inference
+  }
+
+  /// What backward does at a node.
+  private enum Node {
+    case parameter(Parameter)
+    case input
+    case operation(inputs: [Int32], needs: GradientMask, backward: (Tensor, inout InputGradients) -> Void)
+  }
+
+  /// Whether operations are recorded.
+  public let mode: Mode
+  /// Seed and use count of the random numbers drawn on this tape (dropout), nil to draw none.
+  public let randomness: Randomness?
+  /// Names of the recorded operations.
+  public private(set) var operationNames: Set<String> = []
+
+  package let id: UInt64
+  private var nodes: [Node] = []
+  private var wasWalked = false
+  private var inputGradients: [Int32: Tensor] = [:]
+  private static let counter = Atomic<UInt64>(0)
+
+  /// An empty tape. Without `randomness` dropout does nothing.
+  public init(mode: Mode = .recording, randomness: Randomness? = nil) {
+    self.mode = mode
+    self.randomness = randomness
+    id = Tape.counter.wrappingAdd(1, ordering: .relaxed).newValue
+  }
+
+  /// Number of nodes recorded.
+  public var nodeCount: Int { nodes.count }
+
+  /// A value that never needs a gradient.
+  public func constant(_ tensor: Tensor) -> Variable {
+    Variable(value: tensor, tape: self, node: -1)
+  }
+
+  /// A value whose gradient can be asked for after `backward`. Always a constant in inference.
+  public func input(_ tensor: Tensor) -> Variable {
+    guard mode == .recording else { return constant(tensor) }
+    append(.input)
+    return Variable(value: tensor, tape: self, node: Int32(nodes.count - 1))
+  }
+
+  /// The variable of a parameter: a constant when it is frozen, one leaf per tape when it is trained.
+  public func leaf(_ parameter: Parameter) -> Variable {
+    guard mode == .recording, parameter.isTrainable else { return constant(parameter.value) }
+    if parameter.leaf.tape != id {
+      append(.parameter(parameter))
+      parameter.leaf = (id, Int32(nodes.count - 1))
+    }
+    return Variable(value: parameter.value, tape: self, node: parameter.leaf.node)
+  }
+
+  /// Runs an operation and keeps it where an input needs a gradient (or `always`).
+  package func record<P: Primitive>(
+    _ primitive: P, _ inputs: [Variable], always: Bool = false
+  ) -> Variable {
+    var needs = GradientMask()
+    for (index, input) in inputs.enumerated() {
+      precondition(input.tape === self, "\(P.name): an input is of another tape")
+      needs[index] = input.needsGradient
+    }
+    let (output, residuals) = primitive.forward(inputs.map(\.value), needs: needs)
+    guard mode == .recording, always || !needs.isEmpty else { return constant(output) }
+    operationNames.insert(P.name)
+    append(
+      .operation(inputs: inputs.map(\.node), needs: needs) { dy, gradients in
+        primitive.backward(dy, residuals, into: &gradients)
+      })
+    return Variable(value: output, tape: self, node: Int32(nodes.count - 1))
+  }
+
+  private func append(_ node: Node) {
+    precondition(!wasWalked, "tape: backward has been called, nothing more can be recorded")
+    nodes.append(node)
+  }
+
+  /// Adds the gradients of `output` to `Parameter.gradient` and to those of the inputs.
+  ///
+  /// `seed` is the gradient of `output` itself; 1 when left out, for a scalar. Walks nodes last to first and frees
+  /// what they kept on the way. A tape can be walked once.
+  public func backward(from output: Variable, seed: Tensor? = nil) {
+    precondition(output.tape === self, "backward: the variable is of another tape")
+    guard output.needsGradient else { return }
+    precondition(!wasWalked, "backward: the tape has been walked already")
+    wasWalked = true
+    precondition(seed != nil || output.value.count == 1, "backward: \(output.shape) needs a seed")
+    if let seed {
+      precondition(
+        seed.shape == output.shape && seed.dtype == output.value.dtype,
+        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.value.dtype.rawValue)")
+    }
+    var gradients = [Tensor?](repeating: nil, count: Int(output.node) + 1)
+    gradients[Int(output.node)] = seed ?? Tensor.ones(like: output.value)
+    nodes.removeSubrange((Int(output.node) + 1)...)
+    while let node = nodes.popLast() {
+      let index = nodes.count
+      guard let dy = gradients.popLast().flatMap({ $0 }) else { continue }
+      switch node {
+      case .parameter(let parameter):
+        add(dy, to: parameter)
+      case .input:
+        inputGradients[Int32(index)] = dy
+      case .operation(let inputs, let needs, let backward):
+        walk(dy, inputs, needs, backward, &gradients)
+      }
+    }
+  }
+
+  /// The gradient of an `input` after `backward`; nil when the output does not depend on it.
+  public func gradient(of input: Variable) -> Tensor? { inputGradients[input.node] }
+
+  private func walk(
+    _ dy: Tensor, _ inputs: [Int32], _ needs: GradientMask,
+    _ backward: (Tensor, inout InputGradients) -> Void, _ gradients: inout [Tensor?]
+  ) {
+    // Slots are taken out of their places, so that each sum has one holder and grows in place.
+    var slots = [Tensor?](repeating: nil, count: inputs.count)
+    for (i, node) in inputs.enumerated() where needs[i] {
+      if case .parameter(let parameter) = nodes[Int(node)] {
+        slots[i] = parameter.gradient.take()
+      } else {
+        slots[i] = gradients[Int(node)].take()
+      }
+    }
+    var sums = InputGradients(needs: needs, slots: slots)
+    slots = []
+    backward(dy, &sums)
+    for (i, node) in inputs.enumerated() where needs[i] {
+      guard let sum = sums.take(i) else { continue }
+      if case .parameter(let parameter) = nodes[Int(node)] {
+        add(sum, to: parameter)
+      } else if gradients[Int(node)] == nil {
+        gradients[Int(node)] = sum
+      } else {
+        gradients[Int(node)]?.accumulate(sum)
+      }
+    }
+  }
+
+  private func add(_ gradient: Tensor, to parameter: Parameter) {
+    if parameter.gradient == nil {
+      parameter.gradient = gradient.cast(to: parameter.value.dtype.accumulation)
+    } else {
+      parameter.gradient?.accumulate(gradient)
+    }
+  }
+}
+
+/// Where the random numbers of a tape come from: replaying a block with the same value draws the same numbers.
+public struct Randomness: Sendable, Hashable {
+  /// The user's seed.
+  public var seed: UInt64
+  /// Counts forward passes: another value gives other numbers.
+  public var pass: Int
+
+  /// Numbers of pass `pass` under `seed`.
+  public init(seed: UInt64, pass: Int) {
+    self.seed = seed
+    self.pass = pass
+  }
+
+  /// The numbers of module `index` for dropout.
+  package func dropout(module index: Int) -> RandomStream {
+    RandomStream(seed: seed, purpose: .dropout, index: index, offset: pass)
+  }
+}

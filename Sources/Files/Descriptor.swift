@@ -1,0 +1,107 @@
+// An open file descriptor that closes itself, with the loops that POSIX reads and writes need. Internal to
+// this module: callers see mapped files, readers and writers.
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// An open file descriptor, closed on destruction.
+package final class Descriptor {
+  let path: String
+  private var number: Int32
+
+  /// Opens `path`; `shownPath` is the one that errors name.
+  package init(
+    opening path: String, flags: Int32, operation: String = "open",
+    shownPath: String? = nil
+  ) throws(FileError) {
+    self.path = shownPath ?? path
+    number = -1
+    try checkPath(path)
+    repeat {
+      number = open(path, flags | O_CLOEXEC, 0o666)
+    } while number < 0 && errno == EINTR
+    if number < 0 { throw .last(operation, self.path) }
+  }
+
+  deinit {
+    if number >= 0 { _ = close(number) }
+  }
+
+  /// Closes now; an error that the file system has kept until now is thrown.
+  package func finish() throws(FileError) {
+    let open = number
+    number = -1
+    if open >= 0, close(open) != 0, errno != EINTR { throw .last("close", path) }
+  }
+
+  func status() throws(FileError) -> stat {
+    var result = stat()
+    if fstat(number, &result) != 0 { throw .last("examine", path) }
+    return result
+  }
+
+  /// Reads into `bytes` from index `start` on, as much as there is or fits; 0 at the end.
+  func read(into bytes: inout [UInt8], from start: Int = 0) throws(FileError) -> Int {
+    try bytes.withUnsafeMutableBufferPointer { (buffer) throws(FileError) in
+      let free = UnsafeMutableRawBufferPointer(
+        rebasing: UnsafeMutableRawBufferPointer(buffer)[start...])
+      while true {
+        let count = systemRead(number, free.baseAddress, min(free.count, 1 << 30))
+        if count >= 0 { return count }
+        if errno != EINTR { throw .last("read", path) }
+      }
+    }
+  }
+
+  /// Writes all of `bytes`, however many calls it takes.
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      // Linux moves at most 0x7FFFF000 bytes a call, Darwin fails above INT_MAX.
+      let part = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
+      let count = systemWrite(number, part.baseAddress, part.count)
+      if count > 0 {
+        rest = rest.dropFirst(count)
+      } else if count == 0 {
+        throw .system(operation: "write", path: path, code: EIO)
+      } else if errno != EINTR {
+        throw .last("write", path)
+      }
+    }
+  }
+
+  /// Asks the device to keep what was written. A file system that knows no such thing is taken as it is.
+  func synchronize() throws(FileError) {
+    while fsync(number) != 0 {
+      if errno == EINTR { continue }
+      if errno == EINVAL || errno == ENOTSUP || errno == EROFS { return }
+      throw .last("synchronize", path)
+    }
+  }
+
+  /// A read-only shared mapping of the first `byteCount` > 0 bytes.
+  func map(byteCount: Int) throws(FileError) -> UnsafeMutableRawPointer {
+    let address = mmap(nil, byteCount, PROT_READ, MAP_SHARED, number, 0)
+    guard let address, address != MAP_FAILED else { throw .last("map", path) }
+    return address
+  }
+}
+
+// The methods above hide the functions of the C library.
+private func systemRead(_ number: Int32, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+  read(number, buffer, count)
+}
+
+private func systemWrite(_ number: Int32, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int {
+  write(number, buffer, count)
+}
+
+/// Refuses what a C string would cut short.
+func checkPath(_ path: String) throws(FileError) {
+  if path.isEmpty || path.utf8.contains(0) { throw .invalidPath(path: path) }
+}

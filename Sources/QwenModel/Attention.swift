@@ -1,0 +1,85 @@
+// Grouped-query self-attention of Qwen2 and Qwen3. They differ by two flags: biases on q, k and v, and norms on the
+// heads of q and k.
+
+package import Autograd
+public import NN
+package import Tensor
+
+/// What attention needs to know about the tokens of a forward pass.
+package struct AttentionContext {
+  package let cos, sin, positions: Tensor
+  package let documents: [Int]
+  package let cache: KVCache?
+}
+
+/// Multi-head causal attention with grouped key/value heads (HF `Qwen2Attention`, `Qwen3Attention`).
+public final class Attention: Module {
+  public let qProj, kProj, vProj, oProj: Linear
+  public let qNorm, kNorm: RMSNorm?
+  private let numAttentionHeads, numKeyValueHeads, headDim, layer: Int
+
+  /// Declares the attention of layer `layer`.
+  public init(_ config: QwenConfig, layer: Int) {
+    numAttentionHeads = config.numAttentionHeads
+    numKeyValueHeads = config.numKeyValueHeads
+    headDim = config.headDim
+    self.layer = layer
+    let (queries, keys) = (numAttentionHeads * headDim, numKeyValueHeads * headDim)
+    qProj = Linear(inputSize: config.hiddenSize, outputSize: queries, hasBias: config.qkvBias)
+    kProj = Linear(inputSize: config.hiddenSize, outputSize: keys, hasBias: config.qkvBias)
+    vProj = Linear(inputSize: config.hiddenSize, outputSize: keys, hasBias: config.qkvBias)
+    oProj = Linear(inputSize: queries, outputSize: config.hiddenSize, hasBias: config.oBias)
+    qNorm = config.qkNorm ? RMSNorm(size: headDim, epsilon: config.rmsNormEps) : nil
+    kNorm = config.qkNorm ? RMSNorm(size: headDim, epsilon: config.rmsNormEps) : nil
+  }
+
+  public var children: KeyValuePairs<String, any ModuleNode> {
+    guard let qNorm, let kNorm else {
+      return ["q_proj": qProj, "k_proj": kProj, "v_proj": vProj, "o_proj": oProj]
+    }
+    return [
+      "q_proj": qProj, "k_proj": kProj, "v_proj": vProj, "o_proj": oProj, "q_norm": qNorm,
+      "k_norm": kNorm,
+    ]
+  }
+
+  package func callAsFunction(_ x: Variable, _ context: AttentionContext, observe: Observer? = nil)
+    -> Variable
+  {  // [N, C]
+    let n = x.shape[0]
+    // 1. Project to heads.
+    var q = qProj(x).reshaped([n, numAttentionHeads, headDim])  // [N, H, D]
+    var k = kProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
+    var v = vProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
+    observe?("q_proj", q)
+    observe?("k_proj", k)
+    observe?("v_proj", v)
+    // 2. Normalise each head (Qwen3 only).
+    if let qNorm, let kNorm {
+      (q, k) = (qNorm(q), kNorm(k))
+      observe?("q_norm", q)
+      observe?("k_norm", k)
+    }
+    // 3. Rotate by position.
+    let rotation = Rotate(cos: context.cos, sin: context.sin, positions: context.positions)
+    q = x.tape.record(rotation, [q])
+    k = x.tape.record(rotation, [k])
+    observe?("q_rotated", q)
+    observe?("k_rotated", k)
+    // 4. Attend causally within each document; grouped heads are the kernel's business.
+    var (documents, keyOffset) = (Optional(context.documents), 0)
+    if let cache = context.cache {
+      let all = cache.append(keys: k.value, values: v.value, layer: layer)
+      (k, v) = (x.tape.constant(all.keys), x.tape.constant(all.values))
+      (documents, keyOffset) = (nil, cache.count)
+    }
+    let attended = attention(
+      q, k, v, scale: 1 / Double(headDim).squareRoot(), documents: documents, keyOffset: keyOffset)  // [N, H, D]
+    observe?("context", attended)
+    // 5. Project back.
+    return oProj(attended.reshaped([n, numAttentionHeads * headDim]))  // [N, C]
+  }
+}
+
+/// Called with the name and the value of each intermediate result; for parity tests.
+package typealias Observer = (String, Variable) -> Void

@@ -1,0 +1,147 @@
+// Typed access to the fields of config.json. A null or out-of-range value is an error, never a default; a default
+// stands in only for a key that is absent.
+
+package import OrderedJSON
+
+/// The fields of one config file.
+package struct ConfigFields {
+  package let object: JSONObject
+  package let path: String
+
+  package init(object: JSONObject, path: String) {
+    self.object = object
+    self.path = path
+  }
+
+  private func wrong(_ key: String, _ value: JSON, _ expected: String) -> ModelError {
+    .config(path: path, problem: "\(key) is \(describe(value)), expected \(expected)")
+  }
+
+  private func describe(_ value: JSON) -> String {
+    switch value {
+    case .integer(let number): "\(number)"
+    case .number(let number): "\(number)"
+    case .string(let text): "\"\(text.prefix(40))\""
+    case .bool(let flag): "\(flag)"
+    default: value.kindDescription
+    }
+  }
+
+  package func integer(_ key: String, _ range: ClosedRange<Int>, default value: Int? = nil)
+    throws(ModelError) -> Int
+  {
+    guard let field = object[key] else {
+      guard let value else { throw .config(path: path, problem: "\(key) is missing") }
+      return value
+    }
+    guard case .integer(let number) = field, range.contains(number) else {
+      throw wrong(key, field, "an integer from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  package func double(_ key: String, _ range: ClosedRange<Double>, default value: Double? = nil)
+    throws(ModelError) -> Double
+  {
+    guard let field = object[key] else {
+      guard let value else { throw .config(path: path, problem: "\(key) is missing") }
+      return value
+    }
+    guard let number = field.doubleValue, range.contains(number) else {
+      throw wrong(key, field, "a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  package func bool(_ key: String, default value: Bool) throws(ModelError) -> Bool {
+    guard let field = object[key] else { return value }
+    guard case .bool(let flag) = field else { throw wrong(key, field, "true or false") }
+    return flag
+  }
+
+  package func string(_ key: String, default value: String?) throws(ModelError) -> String {
+    guard let field = object[key] else {
+      guard let value else { throw .config(path: path, problem: "\(key) is missing") }
+      return value
+    }
+    guard case .string(let text) = field else { throw wrong(key, field, "a string") }
+    return text
+  }
+
+  /// A string, or nil where the key is absent or null (keys that transformers writes as null).
+  package func optionalString(_ key: String) throws(ModelError) -> String? {
+    guard let field = object[key], !field.isNull else { return nil }
+    guard case .string(let text) = field else { throw wrong(key, field, "a string") }
+    return text
+  }
+
+  /// An id, a list of ids, or nothing.
+  package func tokenIDs(_ key: String) throws(ModelError) -> [Int] {
+    guard let field = object[key], !field.isNull else { return [] }
+    let list = field.arrayValue ?? [field]
+    var ids: [Int] = []
+    for element in list {
+      guard case .integer(let id) = element, id >= 0, id < 1 << 31 else {
+        throw wrong(key, element, "a token id")
+      }
+      ids.append(id)
+    }
+    return ids
+  }
+
+  /// The base of the rotary angles, from `rope_parameters` (new form) or `rope_theta` (old form).
+  package func ropeTheta() throws(ModelError) -> Double {
+    let range = 1.0...1e12
+    for key in ["rope_parameters", "rope_scaling"] {
+      guard let field = object[key], !field.isNull else { continue }
+      guard case .object(let nested) = field else { throw wrong(key, field, "an object") }
+      let inner = ConfigFields(object: nested, path: path)
+      let (new, old) = try (inner.optionalString("rope_type"), inner.optionalString("type"))
+      let kind = new ?? old ?? "default"
+      guard kind == "default" else {
+        throw .config(
+          path: path,
+          problem: "\(key) has rope_type \"\(kind)\", which is not supported (expected \"default\")")
+      }
+      let share = try inner.double("partial_rotary_factor", 0...1, default: 1)
+      guard share == 1 else {
+        throw .config(
+          path: path, problem: "\(key).partial_rotary_factor is \(share), expected 1")
+      }
+      if nested["rope_theta"] != nil { return try inner.double("rope_theta", range) }
+    }
+    return try double("rope_theta", range, default: 10_000)
+  }
+
+  /// Refuses what this code does not compute: another activation, sliding windows.
+  package func requirePlainArchitecture(layers: Int) throws(ModelError) {
+    let activation = try string("hidden_act", default: "silu")
+    guard activation == "silu" else {
+      throw .config(path: path, problem: "hidden_act is \"\(activation)\", expected \"silu\"")
+    }
+    guard let field = object["layer_types"], !field.isNull else {
+      if try bool("use_sliding_window", default: false), let window = object["sliding_window"],
+        !window.isNull, try integer("max_window_layers", 0...65_536, default: 28) < layers
+      {
+        throw .config(path: path, problem: "use_sliding_window is true, which is not supported")
+      }
+      return
+    }
+    guard let types = field.arrayValue, types.count == layers else {
+      throw wrong("layer_types", field, "a list of \(layers) names")
+    }
+    for type in types where type.stringValue != "full_attention" {
+      throw .config(
+        path: path, problem: "layer_types has \(describe(type)), expected \"full_attention\"")
+    }
+  }
+
+  /// `quantization_config.quant_method`, nil without one.
+  package func quantizationMethod() throws(ModelError) -> String? {
+    guard let field = object["quantization_config"], !field.isNull else { return nil }
+    guard case .object(let nested) = field else {
+      throw wrong("quantization_config", field, "an object")
+    }
+    return try ConfigFields(object: nested, path: path).string("quant_method", default: nil)
+  }
+}

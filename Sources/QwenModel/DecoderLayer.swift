@@ -1,0 +1,44 @@
+// One block: attention and MLP, each behind a norm and added to the residual stream.
+
+package import Autograd
+public import NN
+
+/// h = x + attention(norm₁(x));  y = h + mlp(norm₂(h)).  x [N, C] → [N, C]
+public final class DecoderLayer: Module {
+  public let selfAttn: Attention
+  public let mlp: MLP
+  public let inputLayernorm, postAttentionLayernorm: RMSNorm
+
+  /// Declares layer `index`.
+  public init(_ config: QwenConfig, index: Int) {
+    selfAttn = Attention(config, layer: index)
+    mlp = MLP(config)
+    inputLayernorm = RMSNorm(size: config.hiddenSize, epsilon: config.rmsNormEps)
+    postAttentionLayernorm = RMSNorm(size: config.hiddenSize, epsilon: config.rmsNormEps)
+  }
+
+  public var children: KeyValuePairs<String, any ModuleNode> {
+    [
+      "self_attn": selfAttn, "mlp": mlp, "input_layernorm": inputLayernorm,
+      "post_attention_layernorm": postAttentionLayernorm,
+    ]
+  }
+
+  package func callAsFunction(_ x: Variable, _ context: AttentionContext, observe: Observer? = nil)
+    -> Variable
+  {
+    let normalized = inputLayernorm(x)
+    observe?("input_layernorm", normalized)
+    let attended = selfAttn(normalized, context, observe: observe)
+    observe?("attention", attended)
+    let h = x + attended
+    observe?("after_attention", h)
+    let normalizedAgain = postAttentionLayernorm(h)
+    observe?("post_attention_layernorm", normalizedAgain)
+    let expanded = mlp(normalizedAgain, observe: observe)
+    observe?("mlp", expanded)
+    let y = h + expanded
+    observe?("output", y)
+    return y
+  }
+}

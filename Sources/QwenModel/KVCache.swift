@@ -1,0 +1,49 @@
+// Keys and values of the tokens seen so far, for generation.
+
+import Tensor
+
+/// The cached keys and values of one document.
+public final class KVCache {
+  private var layers: [(keys: Tensor, values: Tensor)?]
+  /// Tokens that are in the cache.
+  public private(set) var count = 0
+  private var capacity: Int
+
+  /// An empty cache for a model of `layers` layers that expects up to `capacity` tokens (it grows beyond).
+  public init(layers: Int, capacity: Int) {
+    self.layers = Array(repeating: nil, count: layers)
+    self.capacity = max(capacity, 1)
+  }
+
+  /// Adds keys and values [n, K, D] of a layer behind those that are there, and returns all of them.
+  func append(keys: Tensor, values: Tensor, layer: Int) -> (keys: Tensor, values: Tensor) {
+    let total = count + keys.shape[0]
+    if total > capacity { grow(to: max(total, 2 * capacity)) }
+    var (cachedKeys, cachedValues) =
+      layers[layer].take()
+      ?? (empty(like: keys), empty(like: values))
+    cachedKeys.replaceRows(from: count, with: keys)
+    cachedValues.replaceRows(from: count, with: values)
+    layers[layer] = (cachedKeys, cachedValues)
+    return (cachedKeys.rows(0..<total), cachedValues.rows(0..<total))
+  }
+
+  /// Marks `n` tokens as complete, once all layers have added theirs.
+  func advance(by n: Int) { count += n }
+
+  private func empty(like x: Tensor) -> Tensor {
+    Tensor.zeros(x.shape.replacingFirst(with: capacity), like: x)
+  }
+
+  private func grow(to newCapacity: Int) {
+    capacity = newCapacity
+    for (index, layer) in layers.enumerated() {
+      guard let layer else { continue }
+      var keys = empty(like: layer.keys)
+      var values = empty(like: layer.values)
+      keys.replaceRows(from: 0, with: layer.keys)
+      values.replaceRows(from: 0, with: layer.values)
+      layers[index] = (keys, values)
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// The gated feed-forward part.
+
+package import Autograd
+public import NN
+
+/// down(silu(gate·x) ⊙ up·x)  (HF `Qwen2MLP`, `Qwen3MLP`).  x [N, C] → [N, C]
+public final class MLP: Module {
+  public let gateProj, upProj, downProj: Linear
+
+  /// Declares the MLP of a layer.
+  public init(_ config: QwenConfig) {
+    let (hidden, intermediate) = (config.hiddenSize, config.intermediateSize)
+    gateProj = Linear(inputSize: hidden, outputSize: intermediate, hasBias: false)
+    upProj = Linear(inputSize: hidden, outputSize: intermediate, hasBias: false)
+    downProj = Linear(inputSize: intermediate, outputSize: hidden, hasBias: false)
+  }
+
+  public var children: KeyValuePairs<String, any ModuleNode> {
+    ["gate_proj": gateProj, "up_proj": upProj, "down_proj": downProj]
+  }
+
+  package func callAsFunction(_ x: Variable, observe: Observer? = nil) -> Variable {
+    let (gate, up) = (gateProj(x), upProj(x))  // [N, F]
+    observe?("gate_proj", gate)
+    observe?("up_proj", up)
+    return downProj(swiGLU(gate: gate, up: up))  // [N, C]
+  }
+}

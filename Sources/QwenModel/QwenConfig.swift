@@ -1,0 +1,105 @@
+// config.json of a Qwen2, Qwen2.5 or Qwen3 checkpoint, in the forms that transformers has written over the years.
+
+import Files
+import OrderedJSON
+
+/// The architecture of a model, with Hugging Face's names. Immutable and checked.
+public struct QwenConfig: Sendable, Hashable {
+  /// The families that can be loaded.
+  public enum ModelType: String, Sendable, Hashable {
+    case qwen2, qwen3
+  }
+
+  public let modelType: ModelType
+  public let vocabSize: Int
+  public let hiddenSize: Int
+  public let intermediateSize: Int
+  public let numHiddenLayers: Int
+  public let numAttentionHeads: Int
+  public let numKeyValueHeads: Int
+  /// Size of one head; independent of hidden size and head count in Qwen3.
+  public let headDim: Int
+  public let rmsNormEps: Double
+  public let ropeTheta: Double
+  public let maxPositionEmbeddings: Int
+  public let tieWordEmbeddings: Bool
+  /// Whether q, k and v have biases (Qwen2 always, Qwen3 with `attention_bias`).
+  public let qkvBias: Bool
+  /// Whether o has a bias (Qwen3 with `attention_bias`).
+  public let oBias: Bool
+  /// Whether the heads of q and k are normalised (Qwen3).
+  public let qkNorm: Bool
+  /// Ids that end generation, as config.json names them.
+  public let eosTokenIDs: [Int]
+  /// The checkpoint's own element type ("bfloat16"), where config.json names one.
+  public let dtypeName: String?
+  /// The quantization method config.json names, nil for a plain checkpoint.
+  public let quantizationMethod: String?
+
+  /// Reads `config.json` in a model directory.
+  public init(directory: String) throws(ModelError) {
+    let path = FileSystem.join(directory, "config.json")
+    let bytes: [UInt8]
+    do { bytes = try FileSystem.readFile(path, maximumByteCount: 1 << 24) } catch {
+      throw .config(path: path, problem: "cannot be read: \(error.description)")
+    }
+    try self.init(json: bytes, path: path)
+  }
+
+  /// Reads the bytes of a config.json; `path` is for messages.
+  public init(json bytes: [UInt8], path: String = "config.json") throws(ModelError) {
+    let root: JSON
+    do throws(JSONError) { root = try JSON.parse(bytes) } catch {
+      throw .config(path: path, problem: "is not JSON: \(error)")
+    }
+    guard case .object(let object) = root else {
+      throw .config(path: path, problem: "is \(root.kindDescription), expected an object")
+    }
+    let fields = ConfigFields(object: object, path: path)
+    let name = try fields.string("model_type", default: nil)
+    guard let type = ModelType(rawValue: name) else {
+      throw .config(
+        path: path, problem: "model_type is \"\(name)\", expected qwen2 or qwen3")
+    }
+    modelType = type
+    vocabSize = try fields.integer("vocab_size", 1...(1 << 24))
+    hiddenSize = try fields.integer("hidden_size", 1...(1 << 20))
+    intermediateSize = try fields.integer("intermediate_size", 1...(1 << 22))
+    numHiddenLayers = try fields.integer("num_hidden_layers", 1...4096)
+    numAttentionHeads = try fields.integer("num_attention_heads", 1...65_536)
+    numKeyValueHeads = try fields.integer(
+      "num_key_value_heads", 1...65_536, default: numAttentionHeads)
+    if object["head_dim"] == nil && type == .qwen2 {
+      guard hiddenSize % numAttentionHeads == 0 else {
+        throw .config(
+          path: path,
+          problem: "hidden_size \(hiddenSize) is not a multiple of num_attention_heads \(numAttentionHeads)")
+      }
+      headDim = hiddenSize / numAttentionHeads
+    } else {
+      headDim = try fields.integer("head_dim", 2...8192, default: 128)
+    }
+    guard numAttentionHeads % numKeyValueHeads == 0 else {
+      throw .config(
+        path: path,
+        problem: "num_attention_heads \(numAttentionHeads) is not a multiple of num_key_value_heads \(numKeyValueHeads)")
+    }
+    guard headDim % 2 == 0 else {
+      throw .config(path: path, problem: "head_dim \(headDim) is odd; rotary embedding needs pairs")
+    }
+    rmsNormEps = try fields.double("rms_norm_eps", 0...1, default: 1e-6)
+    maxPositionEmbeddings = try fields.integer(
+      "max_position_embeddings", 1...(1 << 30), default: 32_768)
+    tieWordEmbeddings = try fields.bool("tie_word_embeddings", default: false)
+    let attentionBias = try fields.bool("attention_bias", default: false)
+    qkNorm = type == .qwen3
+    qkvBias = type == .qwen2 || attentionBias
+    oBias = type == .qwen3 && attentionBias
+    ropeTheta = try fields.ropeTheta()
+    try fields.requirePlainArchitecture(layers: numHiddenLayers)
+    eosTokenIDs = try fields.tokenIDs("eos_token_id")
+    let (newName, oldName) = try (fields.optionalString("dtype"), fields.optionalString("torch_dtype"))
+    dtypeName = newName ?? oldName
+    quantizationMethod = try fields.quantizationMethod()
+  }
+}

@@ -1,0 +1,94 @@
+// The whole network: embedding, blocks, final norm, head. It knows nothing of devices, adapters or training.
+
+public import Autograd
+public import NN
+package import Tensor
+
+/// A Qwen2 or Qwen3 causal language model.
+public final class QwenModel: Module {
+  /// The architecture.
+  public let config: QwenConfig
+  /// The part that checkpoints call `model`.
+  public let model: QwenDecoder
+  /// The head; nil where it is tied to the embedding.
+  public let lmHead: Linear?
+
+  /// Declares a model without values.
+  public init(_ config: QwenConfig) {
+    self.config = config
+    model = QwenDecoder(config)
+    lmHead =
+      config.tieWordEmbeddings
+      ? nil : Linear(inputSize: config.hiddenSize, outputSize: config.vocabSize, hasBias: false)
+  }
+
+  public var children: KeyValuePairs<String, any ModuleNode> {
+    if let lmHead { ["model": model, "lm_head": lmHead] } else { ["model": model] }
+  }
+
+  /// The matrix of the head, [V, C].
+  public var headWeight: Parameter { lmHead?.weight ?? model.embedTokens.weight }
+
+  /// The device and element type of the weights.
+  package var reference: Tensor { model.embedTokens.weight.value }
+
+  /// The normalised hidden state of every token.  → [N, C]
+  ///
+  /// With `checkpointing` each block keeps only its input. A cache is for inference tapes.
+  public func hidden(
+    _ batch: TokenBatch, on tape: Tape, cache: KVCache? = nil, checkpointing: Bool = false
+  ) -> Variable {
+    model(batch, on: tape, cache: cache, checkpointing: checkpointing, observe: nil)
+  }
+
+  /// Scores of the next token after each of the hidden states.  hidden [N, C] → [N, V]
+  public func logits(_ hidden: Variable) -> Variable {
+    hidden.tape.record(LinearMap(hasBias: false), [hidden, hidden.tape.leaf(headWeight)])
+  }
+}
+
+/// Embedding, blocks and final norm (HF `Qwen3Model`).
+public final class QwenDecoder: Module {
+  public let embedTokens: Embedding
+  public let layers: ModuleList<DecoderLayer>
+  public let norm: RMSNorm
+  private let rotary: RotaryTable
+
+  /// Declares a decoder without values.
+  public init(_ config: QwenConfig) {
+    embedTokens = Embedding(count: config.vocabSize, size: config.hiddenSize)
+    layers = ModuleList((0..<config.numHiddenLayers).map { DecoderLayer(config, index: $0) })
+    norm = RMSNorm(size: config.hiddenSize, epsilon: config.rmsNormEps)
+    rotary = RotaryTable(headDim: config.headDim, theta: config.ropeTheta)
+  }
+
+  public var children: KeyValuePairs<String, any ModuleNode> {
+    ["embed_tokens": embedTokens, "layers": layers, "norm": norm]
+  }
+
+  package func callAsFunction(
+    _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Bool,
+    observe: ((Int?, String, Variable) -> Void)?
+  ) -> Variable {
+    // 1. Look the tokens up.
+    var x = embedTokens(batch.ids, on: tape)  // [N, C]
+    observe?(nil, "embed", x)
+    // 2. Run the blocks.
+    let (cos, sin) = rotary.tables(
+      positions: batch.positionCount, dtype: x.value.dtype, like: x.value)
+    let context = AttentionContext(
+      cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, cache: cache)
+    for (index, layer) in layers.elements.enumerated() {
+      if checkpointing {
+        x = checkpoint(x) { layer($0, context) }
+      } else {
+        x = layer(x, context, observe: observe.map { observe in { observe(index, $0, $1) } })
+      }
+    }
+    cache?.advance(by: batch.count)
+    // 3. Normalise.
+    let y = norm(x)
+    observe?(nil, "norm", y)
+    return y
+  }
+}

@@ -1,0 +1,56 @@
+// The angles of rotary position embedding, computed as transformers computes them: frequencies and angles in float32.
+
+import Glibc
+import Synchronization
+package import Tensor
+
+/// cos and sin of position·frequency for the positions needed so far.
+package final class RotaryTable: Sendable {
+  private struct State {
+    var cos, sin: Tensor
+    var count: Int
+  }
+  private let half: Int
+  private let frequencies: [Float]
+  private let state: Mutex<State?>
+
+  /// Angles for heads of `headDim` with base `theta`.
+  package init(headDim: Int, theta: Double) {
+    half = headDim / 2
+    frequencies = (0..<headDim / 2).map { i in
+      1 / Float(pow(theta, Double(Float(2 * i) / Float(headDim))))
+    }
+    state = Mutex(nil)
+  }
+
+  /// cos and sin [≥ positions, D/2] in the accumulation type of `dtype`.
+  package func tables(positions: Int, dtype: DType, like device: Tensor) -> (cos: Tensor, sin: Tensor)
+  {
+    let accumulation = dtype.accumulation
+    return state.withLock { state in
+      if let state, state.count >= positions, state.cos.dtype == accumulation,
+        state.cos.backend === device.backend
+      {
+        return (state.cos, state.sin)
+      }
+      var count = 256
+      while count < positions { count *= 2 }
+      var (cosines, sines) = ([Float](), [Float]())
+      cosines.reserveCapacity(count * half)
+      sines.reserveCapacity(count * half)
+      for position in 0..<count {
+        for frequency in frequencies {
+          let angle = Double(Float(position) * frequency)
+          cosines.append(Float(Glibc.cos(angle)))
+          sines.append(Float(Glibc.sin(angle)))
+        }
+      }
+      let target = Device(backend: device.backend, preferredComputeDType: .float32)
+      let made = State(
+        cos: Tensor(cosines, shape: [count, half], on: target).cast(to: accumulation),
+        sin: Tensor(sines, shape: [count, half], on: target).cast(to: accumulation), count: count)
+      state = made
+      return (made.cos, made.sin)
+    }
+  }
+}

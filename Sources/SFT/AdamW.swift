@@ -1,0 +1,88 @@
+// AdamW over the trained parameters, and clipping by the global norm.
+
+package import Autograd
+package import Tensor
+
+/// AdamW with bias correction (Loshchilov & Hutter 2019; torch.optim.AdamW). Moments are float32.
+package final class AdamW {
+  /// A parameter with its state.
+  package final class Slot {
+    package let key: String
+    package let parameter: Parameter
+    package let decays: Bool
+    package var firstMoment, secondMoment: Tensor
+
+    init(key: String, parameter: Parameter) {
+      self.key = key
+      self.parameter = parameter
+      decays = AdamW.decays(key)
+      // Two buffers: the moments are updated in place.
+      let dtype = parameter.value.dtype.accumulation
+      firstMoment = parameter.value.zerosLike(dtype: dtype)
+      secondMoment = parameter.value.zerosLike(dtype: dtype)
+    }
+  }
+
+  package let slots: [Slot]
+  /// Steps taken.
+  package private(set) var stepCount: Int
+  private let beta1, beta2, epsilon, weightDecay: Double
+
+  /// An optimizer with moments at 0.
+  package init(
+    _ parameters: [(key: String, parameter: Parameter)], beta1: Double, beta2: Double,
+    epsilon: Double, weightDecay: Double
+  ) {
+    slots = parameters.map { Slot(key: $0.key, parameter: $0.parameter) }
+    stepCount = 0
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+  }
+
+  /// transformers decays what is neither a bias nor a norm.
+  private static func decays(_ key: String) -> Bool {
+    !key.lowercased().contains("norm") && !key.hasSuffix("bias")
+  }
+
+  /// Continues after `stepCount` steps; the caller has put back the moments.
+  package func restore(stepCount: Int) { self.stepCount = stepCount }
+
+  /// √Σ‖g‖² over all gradients.
+  package func gradientNorm() throws(DeviceError) -> Double {
+    var total = 0.0
+    for slot in slots {
+      if let gradient = slot.parameter.gradient { total += try gradient.squaredNorm().item() }
+    }
+    return total.squareRoot()
+  }
+
+  /// Scales all gradients by min(1, maximum / (norm + 1e-6)).
+  package func clip(norm: Double, maximum: Double) {
+    let factor = maximum / (norm + 1e-6)
+    guard factor < 1 else { return }
+    for slot in slots { slot.parameter.gradient?.scale(by: factor) }
+  }
+
+  /// Updates every parameter that has a gradient.
+  package func step(learningRate: Double) {
+    stepCount += 1
+    for slot in slots {
+      guard let gradient = slot.parameter.gradient else { continue }
+      let step = AdamWStep(
+        learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+        weightDecay: slot.decays ? weightDecay : 0, step: stepCount)
+      slot.parameter.update { value in
+        value.applyAdamW(
+          gradient: gradient, firstMoment: &slot.firstMoment, secondMoment: &slot.secondMoment,
+          step: step)
+      }
+    }
+  }
+
+  /// Forgets all gradients.
+  package func clearGradients() {
+    for slot in slots { slot.parameter.clearGradient() }
+  }
+}

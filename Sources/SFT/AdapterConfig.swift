@@ -1,0 +1,157 @@
+// adapter_config.json, as PEFT writes it and as every PEFT since 0.6 reads it.
+
+public import Files
+public import NN
+package import OrderedJSON
+public import Safetensors
+
+/// The settings of an adapter on disk.
+public struct AdapterConfig: Sendable, Hashable {
+  public var rank: Int
+  public var alpha: Double
+  public var dropout: Double
+  public var useRSLoRA: Bool
+  /// As given when the run was started.
+  public var baseModel: String?
+  /// `target_modules` as it is in the file: a list of names or a pattern.
+  package var targetModules: JSON
+  /// Fields that select modules and are passed on unchanged.
+  package var rankPattern: JSON
+  package var alphaPattern: JSON
+  package var layersToTransform: JSON
+  package var layersPattern: JSON
+
+  /// The settings of a fresh adapter on the modules `paths`.
+  public init(_ lora: LoRAConfig, paths: [String], baseModel: String?) {
+    rank = lora.rank
+    alpha = lora.alpha
+    dropout = lora.dropout
+    useRSLoRA = lora.useRSLoRA
+    self.baseModel = baseModel
+    let names =
+      switch lora.targets {
+      case .names(let names): names
+      case .allLinear: Array(Set(paths.map { String($0.split(separator: ".").last ?? "") }))
+      }
+    targetModules = .array(names.sorted().map { .string($0) })
+    rankPattern = .object(JSONObject())
+    alphaPattern = .object(JSONObject())
+    layersToTransform = .null
+    layersPattern = .null
+  }
+
+  /// Reads adapter_config.json in `directory`.
+  public init(directory: String) throws(AdapterError) {
+    let path = FileSystem.join(directory, "adapter_config.json")
+    let bytes: [UInt8]
+    do { bytes = try FileSystem.readFile(path, maximumByteCount: 1 << 24) } catch {
+      throw .file(error)
+    }
+    let json: JSON
+    do { json = try JSON.parse(bytes) } catch {
+      throw .config(path: path, problem: "is not JSON: \(error)")
+    }
+    guard case .object(let object) = json else {
+      throw .config(path: path, problem: "is \(json.kindDescription), expected an object")
+    }
+    try AdapterConfig.refuseUnsupported(object, path)
+    guard let rank = object["r"]?.integerValue, (1...65_536).contains(rank) else {
+      throw .config(path: path, problem: "r is missing or no integer from 1 to 65536")
+    }
+    guard let alpha = object["lora_alpha"]?.doubleValue, alpha.isFinite else {
+      throw .config(path: path, problem: "lora_alpha is missing or no number")
+    }
+    let dropout = object["lora_dropout"].map { $0.doubleValue ?? -1 } ?? 0
+    guard (0..<1).contains(dropout) else {
+      throw .config(path: path, problem: "lora_dropout is no number from 0 to below 1")
+    }
+    self.rank = rank
+    self.alpha = alpha
+    self.dropout = dropout
+    useRSLoRA = object["use_rslora"]?.boolValue ?? false
+    baseModel = object["base_model_name_or_path"]?.stringValue
+    targetModules = object["target_modules"] ?? .null
+    rankPattern = object["rank_pattern"] ?? .object(JSONObject())
+    alphaPattern = object["alpha_pattern"] ?? .object(JSONObject())
+    layersToTransform = object["layers_to_transform"] ?? .null
+    layersPattern = object["layers_pattern"] ?? .null
+  }
+
+  /// Settings that change the mathematics and are not computed here.
+  private static func refuseUnsupported(_ object: JSONObject, _ path: String) throws(AdapterError) {
+    if let type = object["peft_type"], type.stringValue != "LORA" {
+      throw .config(path: path, problem: "peft_type is \(type.serialized()), expected \"LORA\"")
+    }
+    for key in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora"]
+    where object[key]?.boolValue == true {
+      throw .config(path: path, problem: "\(key) is true, which is not supported")
+    }
+    if let bias = object["bias"], bias.stringValue != "none" {
+      throw .config(path: path, problem: "bias is \(bias.serialized()), expected \"none\"")
+    }
+    for key in ["modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices"] {
+      if let value = object[key], !value.isNull, value.arrayValue?.isEmpty != true {
+        throw .config(path: path, problem: "\(key) is set, which is not supported")
+      }
+    }
+  }
+
+  /// The rank that the config claims for the module at `path`.
+  package func rank(of path: String) -> Int {
+    pattern(rankPattern, path)?.integerValue ?? rank
+  }
+
+  /// The scale s of the module at `path`.
+  package func scale(of path: String) -> Double {
+    let alpha = pattern(alphaPattern, path)?.doubleValue ?? alpha
+    let rank = Double(rank(of: path))
+    return alpha / (useRSLoRA ? rank.squareRoot() : rank)
+  }
+
+  /// PEFT matches keys against the end of a path; "^" ties them to its beginning.
+  private func pattern(_ patterns: JSON, _ path: String) -> JSON? {
+    guard case .object(let object) = patterns else { return nil }
+    for (key, value) in object {
+      if key.hasPrefix("^") {
+        if path == key.dropFirst() { return value }
+      } else if path == key || path.hasSuffix("." + key) {
+        return value
+      }
+    }
+    return nil
+  }
+
+  /// The file's content: sorted keys, two spaces, no final newline, like PEFT's. Keys that old versions do not know are
+  /// left out unless they are needed.
+  package var json: JSON {
+    var object = JSONObject([
+      ("alpha_pattern", alphaPattern), ("auto_mapping", .null),
+      ("base_model_name_or_path", baseModel.map { .string($0) } ?? .null),
+      ("bias", .string("none")), ("fan_in_fan_out", .bool(false)), ("inference_mode", .bool(true)),
+      ("init_lora_weights", .bool(true)), ("layers_pattern", layersPattern),
+      ("layers_to_transform", layersToTransform),
+      ("lora_alpha", alpha == alpha.rounded() && alpha.magnitude < 1e15 ? .integer(Int(alpha)) : .number(alpha)),
+      ("lora_dropout", .number(dropout)), ("modules_to_save", .null), ("peft_type", .string("LORA")),
+      ("r", .integer(rank)), ("rank_pattern", rankPattern), ("revision", .null),
+      ("target_modules", targetModules), ("task_type", .string("CAUSAL_LM")),
+    ])
+    if useRSLoRA { object["use_rslora"] = .bool(true) }
+    return .object(object)
+  }
+}
+
+/// An adapter that cannot be used.
+public enum AdapterError: Error, Sendable, CustomStringConvertible {
+  case config(path: String, problem: String)
+  case tensors(path: String, problem: String)
+  case file(FileError)
+  case checkpoint(SafetensorsError)
+
+  public var description: String {
+    switch self {
+    case .config(let path, let problem), .tensors(let path, let problem): "\(path): \(problem)"
+    case .file(let error): error.description
+    case .checkpoint(let error): error.description
+    }
+  }
+}

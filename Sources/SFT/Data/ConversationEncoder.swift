@@ -1,0 +1,235 @@
+// From conversations to rows of token ids and labels: render, find the trained characters, tokenise once.
+
+public import ChatTemplate
+public import OrderedJSON
+import Synchronization
+import Tensor
+public import Tokenizer
+
+/// Which assistant turns of a conversation are trained.
+public enum TrainedTurns: String, Sendable, Hashable, CaseIterable {
+  /// Every one.
+  case all
+  /// The last one.
+  case last
+}
+
+/// Renders and encodes conversations with the template and the tokenizer of one model.
+///
+/// Labels: for a template with `{% generation %}` exactly what transformers' `return_assistant_tokens_mask`
+/// gives; else every assistant turn from the first character after its header up to and including
+/// `<|im_end|>` and the newline after it. Markers count only where the template wrote them.
+public struct ConversationEncoder: Sendable {
+  /// The tokenizer.
+  public let tokenizer: Tokenizer
+  /// The turns that are trained.
+  public var trainedTurns = TrainedTurns.all
+  private let plainTemplate: ChatTemplate
+  private let toolTemplate: ChatTemplate
+  private let variables: JSONObject
+
+  /// A conversation rendered and encoded, and how its labels came about.
+  public struct Encoded: Sendable, Hashable {
+    /// Ids and labels, uncut.
+    public let row: EncodedRow
+    /// Whether the template left the last assistant turn open, so that `<|im_end|>` was appended.
+    public let isLastTurnOpen: Bool
+    /// Whether the template marked the trained parts itself.
+    public let hasGenerationBlocks: Bool
+  }
+
+  /// An encoder for the templates of `source`.
+  ///
+  /// - Parameter variables: further variables for the template, such as `enable_thinking`; they win over the
+  ///   tokenizer's special tokens.
+  /// - Throws: ``DataError/templateSource(path:problem:)`` where a template is missing or does not parse.
+  public init(
+    tokenizer: Tokenizer, templates source: ChatTemplateSource, variables: JSONObject = [:]
+  )
+    throws(DataError)
+  {
+    self.tokenizer = tokenizer
+    var all = JSONObject()
+    for (role, token) in tokenizer.roleTokens.sorted(by: { $0.key < $1.key }) {
+      all[role] = .string(token)
+    }
+    for (name, value) in variables { all[name] = value }
+    self.variables = all
+    let plain = try? source.template(withTools: false)
+    let tool = try source.template(withTools: true)
+    toolTemplate = try Self.parse(tool)
+    // A folder may have a template for tools only: then rows without tools fail, and no others.
+    plainTemplate =
+      try plain.map { template throws(DataError) in try Self.parse(template) }
+      ?? toolTemplate
+  }
+
+  /// An encoder for the model in `folder`.
+  public init(folder: String, variables: JSONObject = [:]) throws(DataError) {
+    let tokenizer: Tokenizer
+    do throws(TokenizerError) { tokenizer = try Tokenizer(directory: folder) } catch {
+      throw .tokenizer(error)
+    }
+    try self.init(
+      tokenizer: tokenizer, templates: ChatTemplateSource(folder: folder), variables: variables)
+  }
+
+  private static func parse(_ template: ChatTemplateSource.Template) throws(DataError)
+    -> ChatTemplate
+  {
+    do throws(TemplateError) {
+      return try ChatTemplate(source: template.text, name: "chat template \(template.name)")
+    } catch {
+      throw .templateSource(path: template.path, problem: error.description)
+    }
+  }
+
+  // MARK: One conversation
+
+  /// The text of a conversation, byte for byte that of `apply_chat_template(tokenize=False)`.
+  public func render(_ conversation: Conversation, addGenerationPrompt: Bool = false)
+    throws(DataError) -> RenderedChat
+  {
+    let template = conversation.tools == nil ? plainTemplate : toolTemplate
+    do throws(TemplateError) {
+      return try template.render(
+        messages: conversation.messages.map { .object($0) },
+        tools: conversation.tools?.arrayValue, addGenerationPrompt: addGenerationPrompt,
+        variables: variables)
+    } catch {
+      throw .rendering(
+        file: conversation.file, line: conversation.line, problem: error.description)
+    }
+  }
+
+  /// Ids and labels of a conversation, uncut.
+  public func encode(_ conversation: Conversation) throws(DataError) -> Encoded {
+    let template = conversation.tools == nil ? plainTemplate : toolTemplate
+    let rendered = try render(conversation)
+    var text = rendered.utf8
+    let mask: [Bool]
+    let ids: [Int32]
+    var isLastTurnOpen = false
+    if template.hasGenerationBlocks {
+      var blocks = rendered.generationSpans
+      if trainedTurns == .last { blocks = blocks.suffix(1) }
+      let encoding = tokenizer.encodeWithOffsets(utf8: text)
+      ids = encoding.ids
+      mask = LossMask.mask(blocks: blocks, offsets: encoding.offsets, text: text)
+    } else {
+      var turns = LossMask.turns(in: text, skeleton: rendered.skeleton)
+      isLastTurnOpen = turns.isLastOpen
+      if isLastTurnOpen, let last = turns.ranges.popLast() {
+        text += LossMask.turnEnd
+        turns.ranges.append(last.lowerBound..<text.count)
+      }
+      if trainedTurns == .last { turns.ranges = turns.ranges.suffix(1) }
+      let encoding = tokenizer.encodeWithOffsets(utf8: text)
+      ids = encoding.ids
+      mask = LossMask.mask(
+        ranges: turns.ranges, offsets: encoding.offsets, byteCount: text.count)
+    }
+    let labels = zip(ids, mask).map { id, isTrained in isTrained ? id : EncodedRow.ignoredLabel }
+    let row = EncodedRow(
+      inputIDs: ids, labels: labels, file: conversation.file, line: conversation.line)
+    return Encoded(
+      row: row, isLastTurnOpen: isLastTurnOpen, hasGenerationBlocks: template.hasGenerationBlocks)
+  }
+
+  // MARK: Many conversations
+
+  /// Encodes conversations on all worker threads; results are in the order of the conversations.
+  public func encode(_ conversations: [Conversation]) -> [Result<Encoded, DataError>] {
+    let chunks = Mutex<[Int: [Result<Encoded, DataError>]]>([:])
+    parallelFor(conversations.count, grain: 16) { range in
+      let results = conversations[range].map { conversation in
+        Result { () throws(DataError) in try encode(conversation) }
+      }
+      chunks.withLock { $0[range.lowerBound] = results }
+    }
+    let results = chunks.withLock { $0 }
+    return results.keys.sorted().flatMap { results[$0] ?? [] }
+  }
+
+  /// What became of the rows of a data set.
+  public struct Report: Sendable, Hashable {
+    /// Rows read.
+    public var rowCount = 0
+    /// Rows left out since they are longer than allowed.
+    public var droppedTooLong = 0
+    /// Rows left out since truncation cut off all that is trained.
+    public var droppedCutOff = 0
+    /// Rows that were truncated and kept.
+    public var truncated = 0
+    /// Rows whose last turn the template left open, so that `<|im_end|>` was appended.
+    public var openTurns = 0
+    /// Rows whose trained parts the template marked itself.
+    public var withGenerationBlocks = 0
+    /// Tokens of the rows that are left.
+    public var tokenCount = 0
+    /// Trained tokens of the rows that are left.
+    public var trainedTokenCount = 0
+  }
+
+  /// The rows to train on, in order.
+  ///
+  /// - Throws: ``DataError`` at the first row that cannot be rendered, that trains nothing although uncut,
+  ///   or, with ``Truncation/error``, that is too long; and when no row is left.
+  public func trainingRows(
+    _ conversations: [Conversation], maximumLength: Int? = nil,
+    truncation: Truncation = .keepStart
+  ) throws(DataError) -> (rows: [EncodedRow], report: Report) {
+    var report = Report()
+    var rows: [EncodedRow] = []
+    for result in encode(conversations) {
+      let encoded = try result.get()
+      let row = encoded.row
+      report.rowCount += 1
+      if encoded.isLastTurnOpen { report.openTurns += 1 }
+      if encoded.hasGenerationBlocks { report.withGenerationBlocks += 1 }
+      guard row.trainedTokenCount > 0 else {
+        let problem = RowProblem.nothingTrained(tokenCount: row.inputIDs.count)
+        throw .fault(DataFault(file: row.file, line: row.line, problem: problem))
+      }
+      var kept = row
+      if let maximumLength {
+        guard let cut = try row.truncated(to: maximumLength, truncation) else {
+          report.droppedTooLong += 1
+          continue
+        }
+        guard cut.trainedTokenCount > 0 else {
+          report.droppedCutOff += 1
+          continue
+        }
+        if cut.inputIDs.count < row.inputIDs.count { report.truncated += 1 }
+        kept = cut
+      }
+      report.tokenCount += kept.inputIDs.count
+      report.trainedTokenCount += kept.trainedTokenCount
+      rows.append(kept)
+    }
+    if rows.isEmpty {
+      throw .nothingLeft(droppedRowCount: report.rowCount, maximumLength: maximumLength)
+    }
+    return (rows, report)
+  }
+}
+
+extension RenderedChat {
+  /// The text with every byte replaced by 0 that the template did not write itself. Special tokens of the
+  /// tokenizer and the names of roles count as the template's.
+  var skeleton: [UInt8] {
+    var bytes = utf8
+    for span in spans {
+      switch span.origin {
+      case .template: continue
+      case .other(let variable) where variable.utf8.suffix(6).elementsEqual("_token".utf8): continue
+      case .message(_, "role")
+      where bytes[span.range].allSatisfy({ $0 >= 0x61 && $0 <= 0x7A }):
+        continue
+      default: for index in span.range { bytes[index] = 0 }
+      }
+    }
+    return bytes
+  }
+}

@@ -1,0 +1,133 @@
+// The learning rate over a run: transformers' schedules, by their names and formulas
+// (transformers/optimization.py).
+
+import Glibc
+
+/// A factor of the peak learning rate for every step.
+public struct LearningRateSchedule: Sendable, Hashable {
+  /// The shapes.
+  public enum Kind: String, Sendable, Hashable, CaseIterable {
+    case linear, cosine, constant, polynomial
+    case constantWithWarmup = "constant_with_warmup"
+    case cosineWithRestarts = "cosine_with_restarts"
+    case cosineWithMinLR = "cosine_with_min_lr"
+    case inverseSqrt = "inverse_sqrt"
+    case warmupStableDecay = "warmup_stable_decay"
+  }
+
+  /// Coefficients that only some shapes have; nil means the shape's default.
+  public struct Coefficients: Sendable, Hashable {
+    /// Cosines: how often the wave goes down (½ for a plain cosine, 1 with restarts).
+    public var numCycles: Double?
+    /// The lowest rate, absolute (`cosine_with_min_lr`).
+    public var minLR: Double?
+    /// The lowest rate as a share of the peak (`cosine_with_min_lr`, `warmup_stable_decay`).
+    public var minLRRate: Double?
+    /// The last rate, absolute, and the exponent (`polynomial`).
+    public var lrEnd: Double?
+    public var power: Double?
+    /// Steps of decay and the shapes of both slopes (`warmup_stable_decay`).
+    public var numDecaySteps: Int?
+    public var decayType: Slope?
+    public var warmupType: Slope?
+    /// τ of 1/√((t + shift)/τ) (`inverse_sqrt`).
+    public var timescale: Double?
+
+    /// The shape's defaults.
+    public init() {}
+
+    func validate() throws(TrainingError) {
+      for (name, value) in [
+        ("num_cycles", numCycles), ("min_lr", minLR), ("min_lr_rate", minLRRate),
+        ("lr_end", lrEnd), ("power", power), ("timescale", timescale),
+      ] {
+        if let value, !value.isFinite || value < 0 {
+          throw .invalidSetting(
+            name: "lr_scheduler_kwargs.\(name)", value: "\(value)", expected: "0 or more")
+        }
+      }
+    }
+  }
+
+  /// The shape of warm-up or decay.
+  public enum Slope: String, Sendable, Hashable, CaseIterable {
+    case linear, cosine
+    case oneMinusSqrt = "1-sqrt"
+  }
+
+  private let kind: Kind
+  private let peak: Double
+  private let warmup, total: Int
+  private let coefficients: Coefficients
+
+  /// The schedule of a run of `total` steps, `warmup` of them warming up to `peak`.
+  public init(
+    _ kind: Kind, peak: Double, warmup: Int, total: Int, coefficients: Coefficients = .init()
+  ) {
+    self.kind = kind
+    self.peak = peak
+    self.warmup = warmup
+    self.total = total
+    self.coefficients = coefficients
+  }
+
+  /// The learning rate of step `step`, from 0.
+  public func learningRate(step: Int) -> Double { peak * factor(step: step) }
+
+  /// The factor of step `step`, from 0. With any warm-up the first is 0.
+  public func factor(step: Int) -> Double {
+    if kind == .constant { return 1 }
+    if kind == .warmupStableDecay { return warmupStableDecay(step) }
+    let t = Double(step)
+    if step < warmup { return t / Double(max(1, warmup)) }
+    let progress = Double(step - warmup) / Double(max(1, total - warmup))
+    switch kind {
+    case .constant, .constantWithWarmup, .warmupStableDecay:
+      return 1
+    case .linear:
+      return max(0, Double(total - step) / Double(max(1, total - warmup)))
+    case .cosine:
+      return max(0, 0.5 * (1 + cos(.pi * (coefficients.numCycles ?? 0.5) * 2 * progress)))
+    case .cosineWithRestarts:
+      if progress >= 1 { return 0 }
+      let cycles = coefficients.numCycles ?? 1
+      return max(0, 0.5 * (1 + cos(.pi * (cycles * progress).truncatingRemainder(dividingBy: 1))))
+    case .cosineWithMinLR:
+      let lowest = coefficients.minLRRate ?? coefficients.minLR.map { $0 / peak } ?? 0
+      let wave = 0.5 * (1 + cos(.pi * (coefficients.numCycles ?? 0.5) * 2 * progress))
+      return max(0, wave * (1 - lowest) + lowest)
+    case .polynomial:
+      let end = coefficients.lrEnd ?? 1e-7
+      if step > total { return end / peak }
+      let remaining = 1 - Double(step - warmup) / Double(total - warmup)
+      return ((peak - end) * pow(remaining, coefficients.power ?? 1) + end) / peak
+    case .inverseSqrt:
+      let timescale = coefficients.timescale ?? (warmup > 0 ? Double(warmup) : 10_000)
+      return 1 / ((t + timescale - Double(warmup)) / timescale).squareRoot()
+    }
+  }
+
+  private func warmupStableDecay(_ step: Int) -> Double {
+    let lowest = coefficients.minLRRate ?? 0
+    func scaled(_ factor: Double) -> Double { max(0, factor * (1 - lowest) + lowest) }
+    let decay = coefficients.numDecaySteps ?? max(0, total - warmup)
+    let stable = total - warmup - decay
+    if step < warmup {
+      let progress = Double(step) / Double(max(1, warmup))
+      switch coefficients.warmupType ?? .linear {
+      case .linear: return scaled(progress)
+      case .cosine: return scaled(0.5 * (1 - cos(.pi * progress)))
+      case .oneMinusSqrt: return scaled(1 - (1 - progress).squareRoot())
+      }
+    }
+    if step < warmup + stable { return 1 }
+    if step >= warmup + stable + decay { return lowest }
+    let progress = Double(step - warmup - stable) / Double(max(1, decay))
+    switch coefficients.decayType ?? .cosine {
+    case .linear: return scaled(1 - progress)
+    case .cosine:
+      return scaled(0.5 * (1 + cos(.pi * (coefficients.numCycles ?? 0.5) * 2 * progress)))
+    case .oneMinusSqrt: return scaled(1 - progress.squareRoot())
+    }
+  }
+}

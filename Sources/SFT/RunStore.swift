@@ -1,0 +1,249 @@
+// The files of a run: the result, and checkpoints that are whole or not there.
+
+import Autograd
+import Files
+import NN
+import OrderedJSON
+package import QwenModel
+import Safetensors
+import Tensor
+
+/// What goes into the output folder beside the weights.
+public struct RunArtifacts: Sendable {
+  /// The folder of the base model: its tokenizer and template are copied.
+  public var modelDirectory: String
+  /// The settings of the adapter; nil when all parameters are trained.
+  public var adapter: AdapterConfig?
+
+  public init(modelDirectory: String, adapter: AdapterConfig?) {
+    self.modelDirectory = modelDirectory
+    self.adapter = adapter
+  }
+
+  /// Files that make a tokenizer, copied where they exist.
+  package static let tokenizerFiles = [
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json", "chat_template.jinja",
+  ]
+}
+
+/// Writes and reads the folders of one run.
+package struct RunStore {
+  private let config: TrainingConfig
+  private let artifacts: RunArtifacts
+  /// Tells this run's checkpoints from those that an earlier run left in the same folder.
+  private var run: String
+
+  package init(config: TrainingConfig, artifacts: RunArtifacts) {
+    self.config = config
+    self.artifacts = artifacts
+    run = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+  }
+
+  /// Marks the output folder as this run's, which has not finished.
+  package func begin() throws(TrainingError) {
+    try files { () throws(FileError) in
+      try FileSystem.makeFolder(config.outputDir)
+      try writeRunState(isFinished: false)
+    }
+  }
+
+  private func writeRunState(isFinished: Bool) throws(FileError) {
+    try write(
+      .object(JSONObject([("run", .string(run)), ("finished", .bool(isFinished))])),
+      RunStore.runStateName, in: config.outputDir)
+  }
+
+  private static let runStateName = "run_state.json"
+
+  /// What an output folder holds of an earlier run.
+  package enum Earlier: Sendable, Equatable {
+    /// Nothing to go on from.
+    case none
+    /// It has ended.
+    case finished
+    /// Checkpoint folders, the newest first.
+    case checkpoints([String])
+  }
+
+  /// What there is to resume in `directory`: checkpoints of the last run that began there.
+  package static func earlierRun(in directory: String) -> Earlier {
+    func json(_ path: String) -> JSON? {
+      (try? FileSystem.readFile(path)).flatMap { try? JSON.parse($0) }
+    }
+    let state = json(FileSystem.join(directory, runStateName))
+    if state?["finished"]?.boolValue == true { return .finished }
+    let folders = checkpoints(in: directory).map(\.path).filter { path in
+      guard let run = state?["run"]?.stringValue else { return true }
+      return json(FileSystem.join(path, "training_progress.json"))?["run"]?.stringValue == run
+    }
+    return folders.isEmpty ? .none : .checkpoints(folders)
+  }
+
+  /// Name of a checkpoint's folder.
+  package static let checkpointPrefix = "checkpoint-"
+
+  /// Checkpoint folders in `directory`, the newest first.
+  package static func checkpoints(in directory: String) -> [(step: Int, path: String)] {
+    let entries = (try? FileSystem.list(directory)) ?? []
+    return entries.compactMap { entry in
+      guard entry.kind == .folder, entry.name.hasPrefix(checkpointPrefix),
+        let step = Int(entry.name.dropFirst(checkpointPrefix.count)), step > 0
+      else { return nil }
+      return (step, FileSystem.join(directory, entry.name))
+    }.sorted { $0.step > $1.step }
+  }
+
+  /// Writes `checkpoint-STEP`, removes the oldest beyond the limit, and returns the folder.
+  package func saveCheckpoint(model: QwenModel, optimizer: AdamW, state: TrainerState)
+    throws(TrainingError) -> String
+  {
+    let path = FileSystem.join(
+      config.outputDir, RunStore.checkpointPrefix + String(state.globalStep))
+    let folder = try files { () throws(FileError) in try FolderPublication(path: path) }
+    try writeWeights(model, to: folder.temporaryPath, fullPrecision: true)
+    try writeOptimizer(optimizer, to: folder.temporaryPath)
+    var progress = JSONObject([
+      ("run", .string(run)), ("optimizer_steps", .integer(optimizer.stepCount)),
+    ])
+    if case .object(let object) = state.progress {
+      for (key, value) in object { progress[key] = value }
+    }
+    try files { () throws(FileError) in
+      try copyCompanions(to: folder.temporaryPath)
+      try write(state.json, "trainer_state.json", in: folder.temporaryPath)
+      try write(.object(progress), "training_progress.json", in: folder.temporaryPath)
+      try folder.publish(replacing: true)
+      guard let limit = config.saveTotalLimit else { return }
+      for (_, old) in RunStore.checkpoints(in: config.outputDir).dropFirst(limit) {
+        try FileSystem.remove(old)
+      }
+    }
+    return path
+  }
+
+  private func files<Result>(_ body: () throws(FileError) -> Result) throws(TrainingError) -> Result {
+    do { return try body() } catch { throw .file(error) }
+  }
+
+  /// Writes the final weights and the log into the output folder.
+  package func writeResult(model: QwenModel, state: TrainerState) throws(TrainingError) {
+    try files { () throws(FileError) in try FileSystem.makeFolder(config.outputDir) }
+    try writeWeights(model, to: config.outputDir, fullPrecision: false)
+    try files { () throws(FileError) in
+      try copyCompanions(to: config.outputDir)
+      try write(state.json, "trainer_state.json", in: config.outputDir)
+      try writeRunState(isFinished: true)
+    }
+  }
+
+  private func writeWeights(_ model: QwenModel, to directory: String, fullPrecision: Bool)
+    throws(TrainingError)
+  {
+    if let adapter = artifacts.adapter {
+      try AdapterFile.write(model, config: adapter, to: directory)
+      return
+    }
+    let dtype: DType =
+      !fullPrecision && model.config.dtypeName == "bfloat16" ? .bfloat16 : .float32
+    let tensors = model.namedParameters().map { ($0.key, $0.parameter.value.cast(to: dtype)) }
+    do {
+      try SafetensorsWriter.write(tensors, to: FileSystem.join(directory, Checkpoint.fileName))
+    } catch { throw .tensors(error) }
+  }
+
+  private func writeOptimizer(_ optimizer: AdamW, to directory: String) throws(TrainingError) {
+    var tensors: [(key: String, tensor: Tensor)] = []
+    for slot in optimizer.slots {
+      tensors.append(("first." + slot.key, slot.firstMoment))
+      tensors.append(("second." + slot.key, slot.secondMoment))
+    }
+    do {
+      try SafetensorsWriter.write(tensors, to: FileSystem.join(directory, "optimizer.safetensors"))
+    } catch { throw .tensors(error) }
+  }
+
+  private func write(_ json: JSON, _ name: String, in directory: String) throws(FileError) {
+    try AtomicFile.write(
+      json.serialized(style: .indented(2)) + "\n", to: FileSystem.join(directory, name))
+  }
+
+  private func copyCompanions(to directory: String) throws(FileError) {
+    var names = RunArtifacts.tokenizerFiles
+    if artifacts.adapter == nil { names += ["config.json", "generation_config.json"] }
+    for name in names {
+      let source = FileSystem.join(artifacts.modelDirectory, name)
+      let target = FileSystem.join(directory, name)
+      if FileSystem.kind(of: source) == .file { try FileSystem.copyFile(source, to: target) }
+    }
+  }
+
+  /// Loads a checkpoint's weights and moments, and returns the state to go on from.
+  package mutating func restore(
+    _ path: String, model: QwenModel, optimizer: AdamW, expecting fresh: TrainerState
+  ) throws(TrainingError) -> TrainerState {
+    let progress = try json("training_progress.json", in: path)
+    var state = fresh
+    if let problem = state.restore(
+      progress: progress, state: try json("trainer_state.json", in: path))
+    {
+      throw .checkpoint(path: path, problem: problem)
+    }
+    guard let steps = progress["optimizer_steps"]?.integerValue, steps >= 0,
+      let savedRun = progress["run"]?.stringValue
+    else {
+      throw .checkpoint(path: path, problem: "training_progress.json is damaged")
+    }
+    // Everything is read and checked before anything is changed.
+    let isAdapter = artifacts.adapter != nil
+    let weights = try checkpoint(
+      FileSystem.join(path, isAdapter ? "adapter_model.safetensors" : Checkpoint.fileName))
+    let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
+    var values: [(value: Tensor, first: Tensor, second: Tensor)] = []
+    for slot in optimizer.slots {
+      let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
+      values.append(
+        (
+          try tensor(key, of: weights, like: slot.parameter.value, path),
+          try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
+          try tensor("second." + slot.key, of: moments, like: slot.secondMoment, path)
+        ))
+    }
+    for (slot, value) in zip(optimizer.slots, values) {
+      slot.parameter.value = value.value
+      slot.firstMoment = value.first
+      slot.secondMoment = value.second
+    }
+    optimizer.restore(stepCount: steps)
+    run = savedRun
+    return state
+  }
+
+  private func tensor(
+    _ key: String, of file: Checkpoint, like expected: Tensor, _ path: String
+  ) throws(TrainingError) -> Tensor {
+    let device = Device(backend: expected.backend, preferredComputeDType: .float32)
+    let value: Tensor
+    do { value = try file.tensor(key, dtype: expected.dtype, on: device) } catch {
+      throw .checkpoint(path: path, problem: error.description)
+    }
+    guard value.shape == expected.shape else {
+      throw .checkpoint(
+        path: path, problem: "tensor \(key): expected \(expected.shape), found \(value.shape)")
+    }
+    return value
+  }
+
+  private func checkpoint(_ path: String) throws(TrainingError) -> Checkpoint {
+    do { return try Checkpoint(file: path) } catch {
+      throw .checkpoint(path: path, problem: error.description)
+    }
+  }
+
+  private func json(_ name: String, in directory: String) throws(TrainingError) -> JSON {
+    let path = FileSystem.join(directory, name)
+    do { return try JSON.parse(FileSystem.readFile(path)) } catch {
+      throw .checkpoint(path: path, problem: "cannot be read: \(error)")
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// Every setting of a training run, with its default, in one value.
+
+public import NN
+
+/// The settings of a run. Names are those of the command line, which are transformers'.
+public struct TrainingConfig: Sendable, Hashable {
+  /// When to write a checkpoint.
+  public enum SaveStrategy: String, Sendable, Hashable, CaseIterable { case no, steps, epoch }
+
+  /// Where the adapter, checkpoints and logs go.
+  public var outputDir: String
+  /// Passes over the data; a fraction ends within an epoch.
+  public var numTrainEpochs: Double = 1
+  /// Optimizer steps; wins over `numTrainEpochs`.
+  public var maxSteps: Int?
+  /// Rows of a micro-batch.
+  public var perDeviceTrainBatchSize = 1
+  /// Micro-batches of an optimizer step.
+  public var gradientAccumulationSteps = 8
+  /// Peak learning rate.
+  public var learningRate = 2e-4
+  /// Shape of the learning rate over the run.
+  public var lrSchedulerType = LearningRateSchedule.Kind.linear
+  /// Further coefficients of the schedule.
+  public var lrSchedulerKwargs = LearningRateSchedule.Coefficients()
+  /// Steps of warm-up; wins over `warmupRatio` when above 0.
+  public var warmupSteps = 0
+  /// Warm-up as a share of all steps.
+  public var warmupRatio = 0.0
+  /// Decoupled weight decay. Applies to adapters, and to weights that are not norms or biases.
+  public var weightDecay = 0.0
+  public var adamBeta1 = 0.9
+  public var adamBeta2 = 0.999
+  public var adamEpsilon = 1e-8
+  /// Largest norm of the gradient of a step; 0 or less switches clipping off.
+  public var maxGradNorm = 1.0
+  /// Tokens of a row.
+  public var maxSeqLength = 2048
+  /// What happens to longer rows.
+  public var truncation = Truncation.keepStart
+  /// Recompute blocks in backward instead of keeping their insides.
+  public var gradientCheckpointing = false
+  /// The adapter; nil trains all parameters.
+  public var lora: LoRAConfig? = LoRAConfig()
+  /// Visit rows in a new random order each epoch; else in file order.
+  public var shuffle = true
+  /// Seeds the adapter, the order and dropout.
+  public var seed: UInt64 = 42
+  /// Steps between entries of the log.
+  public var loggingSteps = 10
+  public var saveStrategy = SaveStrategy.steps
+  /// Steps between checkpoints.
+  public var saveSteps = 500
+  /// Checkpoints that are kept; nil keeps all.
+  public var saveTotalLimit: Int?
+
+  /// The defaults, with a folder for the results.
+  public init(outputDir: String) { self.outputDir = outputDir }
+
+  /// Throws when a setting is out of range.
+  public func validate() throws(TrainingError) {
+    func require(_ condition: Bool, _ setting: String, _ value: String, _ expected: String)
+      throws(TrainingError)
+    {
+      if !condition { throw .invalidSetting(name: setting, value: value, expected: expected) }
+    }
+    try require(
+      numTrainEpochs > 0 && numTrainEpochs <= 1e6, "num_train_epochs", "\(numTrainEpochs)",
+      "a number above 0")
+    try require(maxSteps ?? 1 > 0, "max_steps", "\(maxSteps ?? 0)", "1 or more")
+    try require(
+      (1...65_536).contains(perDeviceTrainBatchSize), "per_device_train_batch_size",
+      "\(perDeviceTrainBatchSize)", "1 to 65536")
+    try require(
+      (1...1_048_576).contains(gradientAccumulationSteps), "gradient_accumulation_steps",
+      "\(gradientAccumulationSteps)", "1 to 1048576")
+    try require(
+      learningRate.isFinite && learningRate >= 0, "learning_rate", "\(learningRate)", "0 or more")
+    try require(warmupSteps >= 0, "warmup_steps", "\(warmupSteps)", "0 or more")
+    try require((0...1).contains(warmupRatio), "warmup_ratio", "\(warmupRatio)", "0 to 1")
+    try require(
+      weightDecay.isFinite && weightDecay >= 0, "weight_decay", "\(weightDecay)", "0 or more")
+    try require((0..<1).contains(adamBeta1), "adam_beta1", "\(adamBeta1)", "0 to below 1")
+    try require((0..<1).contains(adamBeta2), "adam_beta2", "\(adamBeta2)", "0 to below 1")
+    try require(
+      adamEpsilon.isFinite && adamEpsilon >= 0, "adam_epsilon", "\(adamEpsilon)", "0 or more")
+    try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
+    try require(
+      (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 or more")
+    try require(loggingSteps > 0, "logging_steps", "\(loggingSteps)", "1 or more")
+    try require(saveSteps > 0, "save_steps", "\(saveSteps)", "1 or more")
+    try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")
+    try lrSchedulerKwargs.validate()
+  }
+}

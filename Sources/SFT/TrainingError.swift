@@ -1,0 +1,49 @@
+// Why a run could not start or go on. Each case is one line that says what to do.
+
+public import Files
+public import Safetensors
+public import Tensor
+
+/// A failure of training.
+public enum TrainingError: Error, Sendable, CustomStringConvertible {
+  case invalidSetting(name: String, value: String, expected: String)
+  /// No row of the data has a trained token within the length limit.
+  case nothingToTrain(rows: Int)
+  /// A trained tensor got no gradient in the first step.
+  case noGradient(key: String)
+  /// The loss is not a number any more.
+  case notFinite(step: Int, what: String, rows: [String])
+  /// A token id that the model has no row for.
+  case tokenOutOfRange(id: Int, vocabulary: Int, place: String)
+  /// The run was asked to stop; a checkpoint was written unless the path is nil.
+  case interrupted(step: Int, checkpoint: String?)
+  /// A checkpoint cannot be resumed from.
+  case checkpoint(path: String, problem: String)
+  case adapter(AdapterError)
+  case file(FileError)
+  case tensors(SafetensorsWriter.TensorFailure)
+  case device(DeviceError)
+
+  public var description: String {
+    switch self {
+    case .invalidSetting(let name, let value, let expected):
+      "\(name) is \(value), expected \(expected)"
+    case .nothingToTrain(let rows):
+      "none of the \(rows) rows has a trained token within max_seq_length: raise it, or check the data with `qwen-sft data check`"
+    case .noGradient(let key):
+      "\(key) got no gradient in the first step: it would never change (is it part of the model's forward pass?)"
+    case .notFinite(let step, let what, let rows):
+      "step \(step): the \(what) is not a finite number (rows: \(rows.prefix(4).joined(separator: ", "))\(rows.count > 4 ? ", …" : "")): lower learning_rate, add warm-up, or look at these rows"
+    case .tokenOutOfRange(let id, let vocabulary, let place):
+      "\(place): token id \(id) is outside the model's vocabulary of \(vocabulary): the tokenizer belongs to another model"
+    case .interrupted(let step, let checkpoint):
+      checkpoint.map { "stopped after step \(step); continue from \($0) with --resume_from_checkpoint true" }
+        ?? "stopped before the first step was complete; nothing was written"
+    case .checkpoint(let path, let problem): "\(path): \(problem)"
+    case .adapter(let error): error.description
+    case .file(let error): error.description
+    case .tensors(let error): error.description
+    case .device(let error): error.description
+    }
+  }
+}

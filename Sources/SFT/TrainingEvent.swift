@@ -1,0 +1,65 @@
+// What a run tells its observers. Printing and files are their business.
+
+/// One optimizer step.
+public struct StepRecord: Sendable {
+  /// From 1.
+  public var step, totalSteps: Int
+  /// Passes over the data so far, with its fraction.
+  public var epoch: Double
+  /// Summed negative log-likelihood of the step's trained tokens over their number.
+  public var loss: Double
+  /// Before clipping.
+  public var gradientNorm: Double
+  /// The one used in this step.
+  public var learningRate: Double
+  /// Tokens and trained tokens of this step.
+  public var tokenCount, trainedTokenCount: Int
+  /// Trained tokens whose most likely prediction was right.
+  public var correctTokenCount: Int
+  public var tokensPerSecond: Double
+  public var seconds: Double
+}
+
+/// One entry of the log: a training entry covers the steps since the one before.
+public struct LogEntry: Sendable, Hashable {
+  /// Keys and values in the order in which trainer_state.json has them.
+  public var values: [(key: String, value: Double)]
+  /// The step, from 1.
+  public var step: Int
+
+  public static func == (a: LogEntry, b: LogEntry) -> Bool {
+    a.step == b.step && a.values.elementsEqual(b.values) { $0.key == $1.key && $0.value == $1.value }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(step)
+    for (key, value) in values {
+      hasher.combine(key)
+      hasher.combine(value)
+    }
+  }
+
+  public subscript(key: String) -> Double? { values.first { $0.key == key }?.value }
+}
+
+/// How a run ended.
+public struct TrainingSummary: Sendable {
+  public var steps: Int
+  /// Mean of the steps' losses.
+  public var trainLoss: Double
+  public var seconds: Double
+  public var tokensPerSecond: Double
+  /// Largest resident set of the process, in bytes.
+  public var peakMemoryByteCount: Int
+}
+
+/// Something that happened in a run.
+public enum TrainingEvent: Sendable {
+  case started(totalSteps: Int, trainedParameters: Int, rows: Int)
+  case step(StepRecord)
+  case logged(LogEntry)
+  case evaluated(LogEntry)
+  case saved(path: String, step: Int)
+  case notice(String)
+  case finished(TrainingSummary)
+}

@@ -1,0 +1,83 @@
+// From the bytes of a checkpoint to tensors and back.
+
+import Files
+public import Tensor
+
+extension Checkpoint {
+  /// The tensor `key` with elements of type `dtype` (a float type).
+  ///
+  /// A tensor that is stored in that type is used where it lies in the mapped file, if the device can read it there.
+  public func tensor(_ key: String, dtype: DType, on device: Device = .cpu) throws(SafetensorsError)
+    -> Tensor
+  {
+    let file = try file(of: key)
+    let info = try file.supportedInfo(of: key)
+    let shape = Shape(info.shape)
+    let stored: DType
+    switch info.dtype {
+    case .f32: stored = .float32
+    case .bf16: stored = .bfloat16
+    case .f64: stored = .float64
+    default:
+      return try Tensor(file.floats(of: key), shape: shape, on: device).cast(to: dtype)
+    }
+    let bytes = try file.unsafeBytes(of: key)
+    let tensor = Tensor(
+      hostBytes: bytes, shape: shape, dtype: stored, owner: file, on: device)
+    if stored == dtype { return tensor }
+    let converted = tensor.cast(to: dtype)
+    // The pages will not be read again.
+    file.advise(.dontNeed, for: key)
+    return converted
+  }
+}
+
+extension SafetensorsWriter.Entry {
+  /// The entry of a tensor under the name `key`.
+  public init(key: String, tensor: Tensor) {
+    let dtype: SafetensorsDType =
+      switch tensor.dtype {
+      case .float32: .f32
+      case .float64: .f64
+      case .bfloat16: .bf16
+      case .int32: .i32
+      case .uint8: .u8
+      }
+    self.init(key: key, dtype: dtype, shape: tensor.shape.dimensions)
+  }
+}
+
+extension SafetensorsWriter {
+  /// A failure of the device while a tensor was read back, or of the file.
+  public enum TensorFailure: Error, Sendable, CustomStringConvertible {
+    case device(DeviceError)
+    case file(SafetensorsError)
+
+    public var description: String {
+      switch self {
+      case .device(let error): error.description
+      case .file(let error): error.description
+      }
+    }
+  }
+
+  /// Writes tensors to a file, in the order given, and makes it appear at `path`.
+  public static func write(
+    _ tensors: [(key: String, tensor: Tensor)], to path: String,
+    metadata: [(key: String, value: String)] = [("format", "pt")]
+  ) throws(TensorFailure) {
+    do {
+      let writer = try SafetensorsWriter(
+        path: path, entries: tensors.map { Entry(key: $0.key, tensor: $0.tensor) },
+        metadata: metadata)
+      for (key, tensor) in tensors { try writer.write(tensor.bytes(), of: key) }
+      try writer.commit()
+    } catch let error as DeviceError {
+      throw .device(error)
+    } catch let error as SafetensorsError {
+      throw .file(error)
+    } catch {
+      preconditionFailure("write: unexpected error \(error)")
+    }
+  }
+}

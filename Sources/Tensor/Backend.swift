@@ -1,0 +1,207 @@
+// The whole hardware contract, in one place. No requirement has a default: a missing kernel does not compile.
+// Kernels are destination-passing on dense row-major operands; the caller allocates. Nothing above this file
+// asks which device it runs on.
+//
+// Letters: N rows (tokens of all documents of a batch, never padded), C hidden, H heads, K key/value heads,
+// D head dim, V vocab, M selected rows. Sums are kept in float32 (float64 for float64 operands).
+
+/// Everything a compute device must be able to do.
+package protocol Backend: AnyObject, Sendable, MemoryKernels, ElementwiseKernels, ReductionKernels,
+  MatMulKernels, NormKernels, RotaryKernels, AttentionKernels, EmbeddingKernels, LossKernels,
+  RandomKernels, OptimizerKernels
+{
+  /// "cpu", "cuda:0".
+  var name: String { get }
+}
+
+/// What the pool of a backend holds.
+public struct MemoryStatistics: Sendable, Equatable {
+  /// Bytes in buffers that are in use.
+  public var liveByteCount = 0
+  /// The largest value `liveByteCount` has had.
+  public var peakByteCount = 0
+  /// Bytes taken from the system and not given back.
+  public var reservedByteCount = 0
+  /// How often a request could not be met from the pool.
+  public var missCount = 0
+}
+
+package protocol MemoryKernels {
+  /// A buffer of at least `byteCount` bytes with arbitrary contents, 64-byte aligned.
+  func allocate(byteCount: Int) -> Buffer
+  /// Gives a buffer back to the pool; its bytes may be reused by the next kernel.
+  func release(_ buffer: Buffer)
+  /// A buffer over host bytes that stay valid and unchanged, where kernels can read host memory; else nil.
+  func borrow(_ bytes: UnsafeRawBufferPointer) -> Buffer?
+  /// Host bytes → buffer.
+  func copyIn(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer, byteOffset: Int)
+  /// Buffer → host bytes; waits for the device and reports its failures.
+  func copyOut(_ buffer: Buffer, byteOffset: Int, into bytes: UnsafeMutableRawBufferPointer)
+    throws(DeviceError)
+  /// y (dense, of shape `extents`) ← x read with `strides` (in elements, outermost first).
+  func copyStrided(_ x: Operand, extents: [Int], strides: [Int], into y: Destination)
+  /// y ← x, converted (round to nearest even into bfloat16).
+  func cast(_ x: Operand, into y: Destination)
+  /// Every element ← value.
+  func fill(_ y: Destination, with value: Double)
+  /// Waits until all work is done and reports failures.
+  func synchronize() throws(DeviceError)
+  /// Pool figures.
+  var memory: MemoryStatistics { get }
+  /// Makes the current live bytes the new peak.
+  func resetPeakMemory()
+}
+
+/// Elementwise functions of one argument.
+package enum UnaryOp: Sendable, CaseIterable { case negate, exponential, sigmoid, silu, square }
+/// Elementwise functions of two arguments of the same shape.
+package enum BinaryOp: Sendable, CaseIterable { case add, subtract, multiply, divide }
+
+package protocol ElementwiseKernels {
+  /// y ← f(x).
+  func unary(_ op: UnaryOp, _ x: Operand, into y: Destination)
+  /// y ← a ∘ b; y may be a.
+  func binary(_ op: BinaryOp, _ a: Operand, _ b: Operand, into y: Destination)
+  /// y ← y + α·x (in place; x may be of another float type).
+  func axpy(_ alpha: Double, _ x: Operand, into y: Destination)
+  /// y ← α·x; y may be x.
+  func scale(_ x: Operand, by alpha: Double, into y: Destination)
+  /// y[n, c] ← x[n, c] + b[c]; y may be x.
+  func addRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination)
+  /// y ← silu(gate) ⊙ up.
+  func swiGLU(gate: Operand, up: Operand, into y: Destination)
+  /// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate).
+  func swiGLUBackward(dy: Operand, gate: Operand, up: Operand, dGate: Destination, dUp: Destination)
+}
+
+package protocol ReductionKernels {
+  /// y[c] ← Σ_n x[n, c] + β·y[c]. y has the accumulation type of x.
+  func sumRows(_ x: Operand, rows: Int, columns: Int, beta: Double, into y: Destination)
+  /// y[0] ← Σ x. y has the accumulation type of x.
+  func sum(_ x: Operand, into y: Destination)
+  /// y[n] ← the lowest index of the largest x[n, ·]. y is int32.
+  func argmaxRows(_ x: Operand, rows: Int, columns: Int, into y: Destination)
+}
+
+package protocol MatMulKernels {
+  /// c ← α·op(a)·op(b) + β·c, row-major; op is the transpose where the flag says so.
+  /// a is [m, k] ([k, m] when transposed), b is [k, n] ([n, k] when transposed), c is [m, n].
+  func matmul(
+    _ a: Operand, transposeA: Bool, _ b: Operand, transposeB: Bool, m: Int, n: Int, k: Int,
+    alpha: Double, beta: Double, into c: Destination)
+}
+
+package protocol NormKernels {
+  /// y[n, c] = x[n, c]·rstd[n]·w[c],  rstd[n] = 1 / √(mean_c x² + ε).  rstd has the accumulation type.
+  func rmsNorm(
+    _ x: Operand, weight: Operand, epsilon: Double, rows: Int, columns: Int, into y: Destination,
+    rstd: Destination)
+  /// dx ← gradient of x. dWeight (accumulation type), where asked for, ← Σ_n dy ⊙ x·rstd.
+  func rmsNormBackward(
+    dy: Operand, x: Operand, weight: Operand, rstd: Operand, rows: Int, columns: Int,
+    dx: Destination, dWeight: Destination?)
+}
+
+package protocol RotaryKernels {
+  /// Half-rotation of the first 2·R of D dims of every head by the angles of the token's position:
+  /// y₁ = x₁·cos − s·x₂·sin, y₂ = x₂·cos + s·x₁·sin with x₁ = x[0..<R], x₂ = x[R..<2R]; the rest is copied.
+  /// x [N, H, D], cos and sin [P, R], positions [N] (int32, < P). s = −1 (`inverse`) undoes s = +1 and is its gradient.
+  func rotate(
+    _ x: Operand, cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int,
+    headDim: Int, rotaryHalf: Int, inverse: Bool, into y: Destination)
+}
+
+/// Sizes of an attention call. Keys of a document are visible to queries of the same document at or after them.
+package struct AttentionShape: Sendable {
+  /// Query heads H, key/value heads K (H is a multiple of K), head dim D.
+  package var heads, keyValueHeads, headDim: Int
+  /// Number of query tokens N and of key tokens M.
+  package var queryCount, keyCount: Int
+  /// Index of the first query token among the keys: 0 in training, the cached length when decoding.
+  package var keyOffset: Int
+  /// Cumulative token offsets of the documents among the keys, [0, …, M]; each document sees only itself.
+  package var documentOffsets: [Int]
+  /// Factor of the scores, usually 1/√D.
+  package var scale: Double
+
+  package init(
+    heads: Int, keyValueHeads: Int, headDim: Int, queryCount: Int, keyCount: Int, keyOffset: Int,
+    documentOffsets: [Int], scale: Double
+  ) {
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headDim = headDim
+    self.queryCount = queryCount
+    self.keyCount = keyCount
+    self.keyOffset = keyOffset
+    self.documentOffsets = documentOffsets
+    self.scale = scale
+  }
+}
+
+package protocol AttentionKernels {
+  /// out[i, h] = Σ_j softmax_j(scale·q[i, h]·k[j, h/(H/K)])·v[j, h/(H/K)] over the keys j that i sees.
+  /// q, out [N, H, D]; k, v [M, K, D]; logSumExp [H, N] in the accumulation type.
+  func attention(
+    q: Operand, k: Operand, v: Operand, shape: AttentionShape, into out: Destination,
+    logSumExp: Destination)
+  /// Gradients of the same; recomputes the scores tile by tile. Needs keyOffset 0 and N = M.
+  func attentionBackward(
+    dOut: Operand, q: Operand, k: Operand, v: Operand, out: Operand, logSumExp: Operand,
+    shape: AttentionShape, dq: Destination, dk: Destination, dv: Destination)
+}
+
+package protocol EmbeddingKernels {
+  /// y[n] ← table[ids[n]]. ids int32.
+  func gatherRows(_ table: Operand, ids: Operand, rows: Int, columns: Int, into y: Destination)
+  /// table[ids[n]] += x[n], in the order of n.
+  func scatterAddRows(_ x: Operand, ids: Operand, rows: Int, columns: Int, into table: Destination)
+}
+
+package protocol LossKernels {
+  /// Softmax cross-entropy of logits [M, V] against targets [M] (int32).
+  /// nll[m] ← −log softmax(logits[m])[targets[m]];  isCorrect[m] ← 1 where the target is the argmax, else 0 (uint8).
+  /// With a gradient scale, logits ← (softmax − onehot)·gradientScale in place; else they are left alone.
+  func crossEntropy(
+    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Double?,
+    nll: Destination, isCorrect: Destination)
+}
+
+package protocol RandomKernels {
+  /// y ← uniform in [low, high).
+  func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream)
+  /// y ← normal with the given mean and standard deviation.
+  func normal(_ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream)
+  /// y ← x·mask/(1 − p) with mask = 1 with probability 1 − p. The mask depends on the stream alone, so the
+  /// same call on dy gives the gradient.
+  func dropout(_ x: Operand, probability: Double, stream: RandomStream, into y: Destination)
+}
+
+/// Coefficients of one AdamW step (Loshchilov & Hutter 2019; torch.optim.AdamW).
+package struct AdamWStep: Sendable {
+  package var learningRate, beta1, beta2, epsilon, weightDecay: Double
+  /// Step number t, from 1.
+  package var step: Int
+
+  package init(
+    learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double,
+    step: Int
+  ) {
+    self.learningRate = learningRate
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.step = step
+  }
+}
+
+package protocol OptimizerKernels {
+  /// p ← p·(1 − lr·wd); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
+  /// p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε), all in place but g.
+  func adamW(
+    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
+    step: AdamWStep)
+  /// y[0] ← Σ x². y is float64.
+  func squaredNorm(_ x: Operand, into y: Destination)
+}

@@ -1,0 +1,83 @@
+// Matrix products through OpenBLAS. bfloat16 operands are widened tile by tile, since it has no kernel for them.
+
+extension CPUBackend: MatMulKernels {
+  package func matmul(
+    _ a: Operand, transposeA: Bool, _ b: Operand, transposeB: Bool, m: Int, n: Int, k: Int,
+    alpha: Double, beta: Double, into c: Destination
+  ) {
+    guard m > 0, n > 0 else { return }
+    if k == 0 {
+      // An empty sum. With β = 0 the contents of c are arbitrary and must not be multiplied: 0·NaN is NaN.
+      if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
+      return
+    }
+    switch (a.dtype, c.dtype) {
+    case (.float32, .float32):
+      multiply(Float.self, a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
+    case (.float64, .float64):
+      multiply(Double.self, a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
+    case (.bfloat16, .bfloat16), (.bfloat16, .float32):
+      multiplyWidened(a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
+    default:
+      preconditionFailure("matmul: no kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
+    }
+  }
+
+  @inline(__always)
+  private func multiply<T: BLASElement>(
+    _ type: T.Type, _ a: Operand, _ transposeA: Bool, _ b: Operand, _ transposeB: Bool, _ m: Int,
+    _ n: Int, _ k: Int, _ alpha: Double, _ beta: Double, _ c: Destination
+  ) {
+    let (pa, pb, pc) = (a.pointer(T.self), b.pointer(T.self), c.pointer(T.self))
+    let (lda, ldb) = (transposeA ? m : k, transposeB ? k : n)
+    if m == 1 && !transposeA {
+      // One row (decoding): a matrix–vector product reads b once.
+      T.gemv(!transposeB, transposeB ? n : k, ldb, T(alpha), pb, ldb, pa, T(beta), pc)
+    } else {
+      T.gemm(
+        transposeA, transposeB, m, n, k, T(alpha), pa, lda, pb, ldb, T(beta), pc, n)
+    }
+  }
+
+  /// Widens `a` whole and `b` in blocks of columns of c; results are rounded once, at the end.
+  private func multiplyWidened(
+    _ a: Operand, _ transposeA: Bool, _ b: Operand, _ transposeB: Bool, _ m: Int, _ n: Int,
+    _ k: Int, _ alpha: Double, _ beta: Double, _ c: Destination
+  ) {
+    let wideA = Scratch(Float.self, count: m * k, pool: pool)
+    cast(a, into: wideA.destination)
+    let wideC = Scratch(Float.self, count: m * n, pool: pool)
+    if beta != 0 { cast(c.operand, into: wideC.destination) }
+    let block = transposeB ? min(n, max(1, (1 << 20) / k)) : n
+    let wideB = Scratch(Float.self, count: block * k, pool: pool)
+    for start in stride(from: 0, to: n, by: block) {
+      let width = min(block, n - start)
+      cast(
+        b.slice(transposeB ? start * k : 0, width * k), into: wideB.destination.slice(0, width * k))
+      Float.gemm(
+        transposeA, transposeB, m, width, k, Float(alpha), wideA.pointer, transposeA ? m : k,
+        wideB.pointer, transposeB ? k : n, Float(beta), wideC.pointer + start, n)
+    }
+    cast(wideC.destination.operand, into: c)
+  }
+}
+
+/// Temporary memory of a kernel, returned to the pool when it goes out of scope.
+struct Scratch<Element: TensorScalar>: ~Copyable {
+  private let buffer: Buffer
+  private let pool: BufferPool
+  let count: Int
+
+  init(_ type: Element.Type, count: Int, pool: BufferPool) {
+    buffer = pool.allocate(byteCount: count * MemoryLayout<Element>.stride)
+    self.count = count
+    self.pool = pool
+  }
+
+  var destination: Destination {
+    Destination(address: buffer.address, dtype: Element.dtype, count: count)
+  }
+  var pointer: UnsafeMutablePointer<Element> { destination.pointer(Element.self) }
+
+  deinit { pool.release(buffer) }
+}

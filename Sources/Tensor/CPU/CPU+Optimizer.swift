@@ -1,0 +1,53 @@
+// AdamW and the norm that clipping needs.
+
+import Glibc
+
+extension CPUBackend: OptimizerKernels {
+  package func adamW(
+    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
+    step: AdamWStep
+  ) {
+    switch (parameter.dtype, gradient.dtype) {
+    case (.float32, .float32):
+      update(Float.self, Float.self, parameter, gradient, firstMoment, secondMoment, step)
+    case (.float64, .float64):
+      update(Double.self, Double.self, parameter, gradient, firstMoment, secondMoment, step)
+    case (.bfloat16, .float32):
+      update(BFloat16.self, Float.self, parameter, gradient, firstMoment, secondMoment, step)
+    default:
+      preconditionFailure(
+        "adamW: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)")
+    }
+  }
+
+  private func update<P: KernelElement, G: KernelElement>(
+    _ p: P.Type, _ g: G.Type, _ parameter: Destination, _ gradient: Operand,
+    _ firstMoment: Destination, _ secondMoment: Destination, _ step: AdamWStep
+  ) where P.Compute == G.Compute {
+    typealias C = P.Compute
+    let (parameter, gradient) = (parameter.pointer(P.self), gradient.pointer(G.self))
+    let (first, second) = (firstMoment.pointer(C.self), secondMoment.pointer(C.self))
+    let (beta1, beta2) = (C(step.beta1), C(step.beta2))
+    let (rest1, rest2) = (C(1 - step.beta1), C(1 - step.beta2))
+    let decay = C(1 - step.learningRate * step.weightDecay)
+    let stepSize = C(step.learningRate / (1 - pow(step.beta1, Double(step.step))))
+    let correction = C((1 - pow(step.beta2, Double(step.step))).squareRoot())
+    let epsilon = C(step.epsilon)
+    parallelFor(firstMoment.count, grain: 8192) { range in
+      for i in range {
+        let g = gradient[i].compute
+        let m = first[i] * beta1 + g * rest1
+        let v = second[i] * beta2 + g * g * rest2
+        first[i] = m
+        second[i] = v
+        let value = parameter[i].compute * decay
+        parameter[i] = P(compute: value - stepSize * (m / (v.squareRoot() / correction + epsilon)))
+      }
+    }
+  }
+
+  package func squaredNorm(_ x: Operand, into y: Destination) {
+    precondition(y.dtype == .float64, "squaredNorm: result is \(y.dtype.rawValue)")
+    dispatch(x.dtype, SquaredNormKernel(x: x, y: y, pool: pool), "squaredNorm")
+  }
+}

@@ -1,0 +1,18 @@
+// The processor as a backend: OpenBLAS for matrix products, plain Swift SIMD for the rest.
+// The kernels are in the CPU+….swift files, one for each protocol of Backend.swift.
+
+/// Kernels on the processor. There is one instance: its pool is the process's tensor memory.
+package final class CPUBackend: Backend {
+  package static let shared = CPUBackend()
+
+  package let name = "cpu"
+  let pool = BufferPool()
+
+  private init() { OpenBLAS.configure() }
+
+  /// Elements handled by one task of an elementwise kernel.
+  static let elementwiseGrain = 16_384
+
+  /// Rows handled by one task of a kernel that works on rows of `columns` elements.
+  static func rowGrain(columns: Int) -> Int { max(1, elementwiseGrain / max(columns, 1)) }
+}

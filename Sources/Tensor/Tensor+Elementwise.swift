@@ -1,0 +1,113 @@
+// Elementwise arithmetic. Shapes must be equal: broadcasting a row is `addingRow`.
+
+extension Tensor {
+  package func mapped(_ op: UnaryOp) -> Tensor {
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, y) { backend.unary(op, operand, into: y.destination) }
+    return y
+  }
+
+  package func combined(_ op: BinaryOp, _ other: Tensor) -> Tensor {
+    precondition(
+      shape == other.shape && dtype == other.dtype,
+      "\(op): operands differ, got \(shape) \(dtype.rawValue) and \(other.shape) \(other.dtype.rawValue)")
+    let backend = commonBackend(self, other, "elementwise")
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, other, y) { backend.binary(op, operand, other.operand, into: y.destination) }
+    return y
+  }
+
+  public static func + (a: Tensor, b: Tensor) -> Tensor { a.combined(.add, b) }
+  public static func - (a: Tensor, b: Tensor) -> Tensor { a.combined(.subtract, b) }
+  public static func * (a: Tensor, b: Tensor) -> Tensor { a.combined(.multiply, b) }
+  public static func / (a: Tensor, b: Tensor) -> Tensor { a.combined(.divide, b) }
+
+  /// −x.
+  public func negated() -> Tensor { mapped(.negate) }
+  /// eˣ.
+  public func exponential() -> Tensor { mapped(.exponential) }
+  /// 1 / (1 + e⁻ˣ).
+  public func sigmoid() -> Tensor { mapped(.sigmoid) }
+  /// x·σ(x).
+  public func silu() -> Tensor { mapped(.silu) }
+
+  /// α·x.
+  public func scaled(by alpha: Double) -> Tensor {
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, y) { backend.scale(operand, by: alpha, into: y.destination) }
+    return y
+  }
+
+  /// x ← α·x.
+  public mutating func scale(by alpha: Double) {
+    makeUnique()
+    launch(self) { backend.scale(operand, by: alpha, into: destination) }
+  }
+
+  /// x ← x + α·other, in place when nobody else holds the storage. `other` may be of another float type.
+  public mutating func accumulate(_ other: Tensor, scale alpha: Double = 1) {
+    precondition(count == other.count, "accumulate: \(other.shape) into \(shape)")
+    makeUnique()
+    let backend = commonBackend(self, other, "accumulate")
+    launch(self, other) { backend.axpy(alpha, other.operand, into: destination) }
+  }
+
+  /// x[n, c] + row[c].  x [N, C], row [C] → [N, C]
+  public func addingRow(_ row: Tensor) -> Tensor {
+    precondition(
+      row.count == columnCount && row.dtype == dtype, "addingRow: \(row.shape) to \(shape)")
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, row, y) {
+      backend.addRow(operand, row.operand, rows: rowCount, columns: columnCount, into: y.destination)
+    }
+    return y
+  }
+
+  /// x[n, c] ← x[n, c] + row[c].
+  package mutating func addRow(_ row: Tensor) {
+    precondition(row.count == columnCount && row.dtype == dtype, "addRow: \(row.shape) to \(shape)")
+    makeUnique()
+    launch(self, row) {
+      backend.addRow(operand, row.operand, rows: rowCount, columns: columnCount, into: destination)
+    }
+  }
+
+  /// silu(gate) ⊙ up.
+  package static func swiGLU(gate: Tensor, up: Tensor) -> Tensor {
+    precondition(
+      gate.shape == up.shape && gate.dtype == up.dtype,
+      "swiGLU: \(gate.shape) \(gate.dtype.rawValue) and \(up.shape) \(up.dtype.rawValue)")
+    let backend = commonBackend(gate, up, "swiGLU")
+    let y = Tensor(uninitialized: gate.shape, gate.dtype, backend: backend)
+    launch(gate, up, y) {
+      backend.swiGLU(gate: gate.operand, up: up.operand, into: y.destination)
+    }
+    return y
+  }
+
+  /// Gradients (dGate, dUp) of `swiGLU`.
+  package static func swiGLUBackward(dy: Tensor, gate: Tensor, up: Tensor) -> (Tensor, Tensor) {
+    precondition(
+      dy.shape == gate.shape && gate.shape == up.shape && dy.dtype == gate.dtype
+        && gate.dtype == up.dtype,
+      "swiGLUBackward: \(dy.shape) \(dy.dtype.rawValue) for \(gate.shape) \(gate.dtype.rawValue)")
+    let backend = commonBackend(gate, up, "swiGLUBackward")
+    let dGate = Tensor(uninitialized: gate.shape, gate.dtype, backend: backend)
+    let dUp = Tensor(uninitialized: up.shape, up.dtype, backend: backend)
+    launch(dy, gate, up, dGate, dUp) {
+      backend.swiGLUBackward(
+        dy: dy.operand, gate: gate.operand, up: up.operand, dGate: dGate.destination,
+        dUp: dUp.destination)
+    }
+    return (dGate, dUp)
+  }
+
+  /// x·mask/(1 − p) with a mask that depends on the stream alone.
+  package func droppedOut(probability: Double, stream: RandomStream) -> Tensor {
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, y) {
+      backend.dropout(operand, probability: probability, stream: stream, into: y.destination)
+    }
+    return y
+  }
+}

@@ -1,0 +1,66 @@
+// The head and the loss in one operation: logits exist only a chunk of rows at a time.
+
+/// What `linearCrossEntropy` found for the selected rows.
+package struct CrossEntropyResult: Sendable {
+  /// −log p of the target, [M], accumulation type.
+  package let nll: Tensor
+  /// 1 where the target was the most likely token, uint8 [M].
+  package let isCorrect: Tensor
+  /// Σ nll · scale differentiated by hidden, [M, C]; nil unless asked for.
+  package let dHidden: Tensor?
+  /// The same by the weight, [V, C].
+  package let dWeight: Tensor?
+}
+
+extension Tensor {
+  /// Rows of logits that exist at a time: about 64 MB of them.
+  package static func lossChunkRows(vocabulary: Int) -> Int {
+    max(16, min(1024, (16 << 20) / max(vocabulary, 1)))
+  }
+
+  /// Cross-entropy of hidden·weightᵀ against targets, with gradients on the way.
+  ///
+  /// hidden [M, C] (trained positions only), weight [V, C], targets int32 [M]. The gradients are of Σ nll · scale;
+  /// computing them here saves forming the logits twice.
+  package static func linearCrossEntropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, scale: Double, needsHidden: Bool,
+    needsWeight: Bool
+  ) -> CrossEntropyResult {
+    let (rows, vocabulary) = (hidden.rowCount, weight.shape[0])
+    precondition(
+      targets.dtype == .int32 && targets.count == rows && hidden.columnCount == weight.shape[1],
+      "linearCrossEntropy: hidden \(hidden.shape), weight \(weight.shape), targets \(targets.shape)")
+    let backend = commonBackend(hidden, weight, "linearCrossEntropy")
+    let accumulation = hidden.dtype.accumulation
+    let nll = Tensor(uninitialized: [rows], accumulation, backend: backend)
+    let isCorrect = Tensor(uninitialized: [rows], .uint8, backend: backend)
+    let dHidden =
+      needsHidden ? Tensor(uninitialized: hidden.shape, hidden.dtype, backend: backend) : nil
+    var dWeight = needsWeight ? weight.zerosLike(dtype: accumulation) : nil
+    let chunk = lossChunkRows(vocabulary: vocabulary)
+    for start in stride(from: 0, to: rows, by: chunk) {
+      let range = start..<min(start + chunk, rows)
+      let h = hidden.rows(range)
+      let logits = Tensor.matmul(h, weight, transposeB: true)  // [m, V]
+      let t = targets.rows(range)
+      launch(logits, t, nll, isCorrect) {
+        backend.crossEntropy(
+          logits: logits.destination, targets: t.operand, rows: range.count, columns: vocabulary,
+          gradientScale: needsHidden || needsWeight ? scale : nil,
+          nll: nll.destination.slice(start, range.count),
+          isCorrect: isCorrect.destination.slice(start, range.count))
+      }
+      if let dHidden {
+        launch(logits, weight, dHidden) {
+          backend.matmul(
+            logits.operand, transposeA: false, weight.operand, transposeB: false, m: range.count,
+            n: hidden.columnCount, k: vocabulary, alpha: 1, beta: 0,
+            into: dHidden.destination.slice(
+              start * hidden.columnCount, range.count * hidden.columnCount))
+        }
+      }
+      dWeight?.accumulateMatmul(logits, transposeA: true, h)
+    }
+    return CrossEntropyResult(nll: nll, isCorrect: isCorrect, dHidden: dHidden, dWeight: dWeight)
+  }
+}

@@ -1,0 +1,152 @@
+// Kernels of loss, optimizer and random numbers.
+
+package import Tensor
+
+extension OpCases {
+  static let training: [OpCase] = {
+    var cases: [OpCase] = []
+    for (rows, vocabulary) in [(1, 1), (1, 8), (3, 17), (5, 33), (2, 5003)] {
+      cases += [true, false].map {
+        crossEntropy(rows: rows, vocabulary: vocabulary, withGradient: $0)
+      }
+    }
+    for (rows, hidden, vocabulary) in [(1, 1, 1), (3, 5, 17), (7, 3, 11), (1030, 2, 3), (0, 2, 3)] {
+      cases += [true, false].map {
+        linearCrossEntropy(rows: rows, hidden: hidden, vocabulary: vocabulary, needsWeight: $0)
+      }
+      cases.append(roundedCrossEntropy(rows: rows, hidden: hidden, vocabulary: vocabulary))
+    }
+    let shapes: [Shape] = [[1], [17], [3, 5], [0], [8195]]
+    for shape in shapes {
+      cases += [adamW(shape, step: 1), adamW(shape, step: 10)]
+      cases += [0, 0.05, 0.25, 0.999_999].map { dropout(shape, probability: $0) }
+      cases += random(shape)
+    }
+    return cases
+  }()
+
+  /// Cross-entropy of logits with the gradient written over them.
+  package static func crossEntropy(rows: Int, vocabulary: Int, withGradient: Bool) -> OpCase {
+    let targets = (0..<rows).map { (7 * $0 + 3) % vocabulary }
+    return OpCase(
+      "cross-entropy kernel [\(rows), \(vocabulary)]\(withGradient ? " with gradient" : "")",
+      [.normal([rows, vocabulary], deviation: 4), .indices(targets)],
+      elementTraffic: (withGradient ? 2 : 1) * Double(rows * vocabulary)
+    ) { x in
+      let logits = x[0].copied()
+      let nll = Tensor(uninitialized: [rows], x[0].dtype.accumulation, backend: x[0].backend)
+      let isCorrect = Tensor(uninitialized: [rows], .uint8, backend: x[0].backend)
+      launch(logits, x[1], nll, isCorrect) {
+        logits.backend.crossEntropy(
+          logits: logits.destination, targets: x[1].operand, rows: rows, columns: vocabulary,
+          gradientScale: withGradient ? 0.125 : nil, nll: nll.destination,
+          isCorrect: isCorrect.destination)
+      }
+      return [nll, isCorrect, logits]
+    } oracle: { x in
+      let (nll, isCorrect, dLogits) = ReferenceOps.crossEntropy(
+        x[0], x[1].indices, scale: 0.125)
+      return [nll, isCorrect, withGradient ? dLogits : x[0]]
+    }
+  }
+
+  /// Head and loss with the gradient of hidden and, where asked for, of the weight.
+  package static func linearCrossEntropy(
+    rows: Int, hidden: Int, vocabulary: Int, needsWeight: Bool
+  ) -> OpCase {
+    let products = needsWeight ? 6.0 : 4.0
+    return OpCase(
+      "linear cross-entropy kernel [\(rows), \(hidden)] of \(vocabulary)",
+      crossEntropyInputs(rows: rows, hidden: hidden, vocabulary: vocabulary),
+      dtypes: [.float32, .float64],
+      flops: products * Double(rows) * Double(hidden) * Double(vocabulary)
+    ) { x in
+      let result = Tensor.linearCrossEntropy(
+        hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
+        needsWeight: needsWeight)
+      return [result.nll] + [result.dHidden, result.dWeight].compactMap { $0 }
+    } oracle: { x in
+      let result = ReferenceOps.linearCrossEntropy(
+        hidden: x[0], weight: x[1], targets: x[2].indices, scale: 0.125)
+      return [result.nll, result.dHidden] + (needsWeight ? [result.dWeight] : [])
+    }
+  }
+
+  /// The same in bfloat16, where logits and their gradients are rounded: nothing that follows is more exact.
+  private static func roundedCrossEntropy(rows: Int, hidden: Int, vocabulary: Int) -> OpCase {
+    OpCase(
+      "linear cross-entropy kernel [\(rows), \(hidden)] of \(vocabulary)",
+      crossEntropyInputs(rows: rows, hidden: hidden, vocabulary: vocabulary), dtypes: [.bfloat16],
+      termSize: 0.25
+    ) { x in
+      let result = Tensor.linearCrossEntropy(
+        hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
+        needsWeight: true)
+      return [result.nll, result.dHidden, result.dWeight].compactMap { $0?.cast(to: .bfloat16) }
+    } oracle: { x in
+      let result = ReferenceOps.linearCrossEntropy(
+        hidden: x[0], weight: x[1], targets: x[2].indices, scale: 0.125
+      ) { Double(BFloat16(Float($0)).float) }
+      return [result.nll, result.dHidden, result.dWeight]
+    }
+  }
+
+  private static func crossEntropyInputs(rows: Int, hidden: Int, vocabulary: Int) -> [OpInput] {
+    [
+      .normal([rows, hidden]), .uniform([vocabulary, hidden]),
+      .indices((0..<rows).map { (7 * $0 + 3) % vocabulary }),
+    ]
+  }
+
+  /// One AdamW step with weight decay.
+  package static func adamW(_ shape: Shape, step: Int) -> OpCase {
+    let coefficients = AdamWStep(
+      learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, step: step)
+    return OpCase(
+      "adamw \(shape) step \(step)",
+      [
+        .normal(shape, .constant), .normal(shape, .statistic), .normal(shape, .statistic),
+        .uniform(shape, 0..<1, .statistic),
+      ], elementTraffic: 7 * Double(shape.count)
+    ) { x in
+      var (parameter, first, second) = (x[0], x[2], x[3])
+      parameter.applyAdamW(
+        gradient: x[1], firstMoment: &first, secondMoment: &second, step: coefficients)
+      return [parameter, first, second]
+    } oracle: { x in
+      ReferenceOps.adamW(
+        x[0], gradient: x[1], firstMoment: x[2], secondMoment: x[3], coefficients)
+    }
+  }
+
+  /// x·mask/(1 − p).
+  package static func dropout(_ shape: Shape, probability: Double) -> OpCase {
+    let stream = RandomStream(seed: 7, purpose: .dropout, index: 3, offset: 2)
+    return OpCase(
+      "dropout \(shape) p \(probability)", [.normal(shape)],
+      elementTraffic: 2 * Double(shape.count),
+      kernel: { [$0[0].droppedOut(probability: probability, stream: stream)] },
+      oracle: {
+        let mask = ReferenceOps.dropoutMask($0[0].shape, probability: probability, stream)
+        return [$0[0].zip(mask) { $0 * $1 }]
+      })
+  }
+
+  private static func random(_ shape: Shape) -> [OpCase] {
+    let stream = RandomStream(seed: 0x1_2345_6789_abcd, purpose: .test, index: 77, offset: 5)
+    return [DType.float32, .float64, .bfloat16].flatMap { dtype in
+      [
+        OpCase("uniform \(shape)", [], dtypes: [dtype]) { _ in
+          [.uniform(shape, low: -2, high: 3, dtype: dtype, stream: stream)]
+        } oracle: { _ in
+          [ReferenceOps.uniform(shape, -2..<3, stream)]
+        },
+        OpCase("normal \(shape)", [], dtypes: [dtype]) { _ in
+          [.normal(shape, mean: 1, standardDeviation: 2, dtype: dtype, stream: stream)]
+        } oracle: { _ in
+          [ReferenceOps.normal(shape, mean: 1, standardDeviation: 2, stream)]
+        },
+      ]
+    }
+  }
+}

@@ -1,0 +1,22 @@
+// The table of operations, and what it covers. The cases themselves are in OpCases+….swift.
+
+/// Every operation at sizes small enough for its naive oracle.
+package enum OpCases {
+  /// Plain kernels and differentiable operations.
+  package static let all: [OpCase] = kernels + differentiable
+
+  /// Kernels as tensors offer them.
+  package static let kernels: [OpCase] =
+    elementwise + memory + reductions + products + transformerKernels + training
+
+  /// Operations of the tape.
+  package static let differentiable: [OpCase] =
+    tapeElementwise + tapeLinear + tapeTransformer + tapeLoss + tapeCheckpoint
+}
+
+/// Operation names, as a tape reports them, that no gradient check of the table covers.
+///
+/// A model's tests pass `Tape.operationNames` and require an empty result.
+package func uncoveredOperations(_ names: Set<String>) -> Set<String> {
+  names.subtracting(OpCases.differentiable.flatMap(\.operations))
+}

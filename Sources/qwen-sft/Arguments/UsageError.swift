@@ -1,0 +1,27 @@
+// Command lines that cannot be understood, before the parser sees them.
+
+/// Why an argument list is wrong.
+package enum UsageError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// No such command.
+  case unknownCommand(name: String, parent: String, nearest: String?)
+  /// The command has no such option.
+  case unknownOption(name: String, command: String, nearest: String?)
+  /// A switch was given a value that says neither yes nor no.
+  case notABoolean(option: String, value: String)
+
+  /// What is wrong, in one line.
+  package var description: String {
+    switch self {
+    case .unknownCommand(let name, let parent, let nearest):
+      "unknown command '\(name)'\(Self.hint(nearest, prefix: "")) (see '\(parent) --help')"
+    case .unknownOption(let name, let command, let nearest):
+      "unknown option '--\(name)'\(Self.hint(nearest, prefix: "--")) (see '\(command) --help')"
+    case .notABoolean(let option, let value):
+      "--\(option): expected true or false, found '\(value)'"
+    }
+  }
+
+  private static func hint(_ nearest: String?, prefix: String) -> String {
+    nearest.map { "; did you mean '\(prefix)\($0)'?" } ?? ""
+  }
+}

@@ -1,0 +1,74 @@
+// Standard error: errors, notices and log lines, one line each. What cannot be written is lost, and no fault.
+
+import Glibc
+import Logging
+
+/// The standard error of this process.
+package enum Diagnostics {
+  /// "qwen-sft: error: MESSAGE".
+  package static func error(_ message: String) {
+    write(line: "qwen-sft: error: \(oneLine(message))")
+  }
+
+  /// "qwen-sft: MESSAGE": something the user should know, whatever the log level.
+  package static func notice(_ message: String) { write(line: "qwen-sft: \(oneLine(message))") }
+
+  /// Writes `line` and a line end, in one piece.
+  package static func write(line: String) { write(line + "\n") }
+
+  /// Writes `text` as it is.
+  package static func write(_ text: String) { _ = writeAll(Array(text.utf8), to: STDERR_FILENO) }
+
+  /// Whether standard error is a terminal.
+  package static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+  /// Columns of the terminal on standard error; 80 where unknown.
+  package static var columnCount: Int {
+    var size = winsize()
+    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
+  }
+
+  /// Sends log lines here: from warning on, or from debug on where `isVerbose`.
+  package static func startLogging(isVerbose: Bool) {
+    LoggingSystem.bootstrap { _ in
+      StandardErrorLogHandler(logLevel: isVerbose ? .debug : .warning)
+    }
+  }
+
+  /// `message` with its line ends and other control characters made spaces.
+  package static func oneLine(_ message: String) -> String {
+    var scalars = String.UnicodeScalarView()
+    for scalar in message.unicodeScalars {
+      if scalar.value >= 0x20, !(0x7F...0x9F).contains(scalar.value),
+        scalar != "\u{2028}", scalar != "\u{2029}"
+      {
+        scalars.append(scalar)
+      } else if scalars.last != " " {
+        scalars.append(" ")
+      }
+    }
+    while scalars.last == " " { scalars.removeLast() }
+    return String(scalars)
+  }
+}
+
+/// Log lines on standard error: "qwen-sft: warning: MESSAGE (key: value)".
+struct StandardErrorLogHandler: LogHandler {
+  var metadata: Logger.Metadata = [:]
+  var logLevel: Logger.Level
+
+  init(logLevel: Logger.Level) { self.logLevel = logLevel }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    let pairs = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+    let details = pairs.map { "\($0.key): \($0.value)" }.joined(separator: ", ")
+    Diagnostics.notice(
+      "\(event.level): \(event.message)" + (details.isEmpty ? "" : " (\(details))"))
+  }
+}

@@ -1,0 +1,59 @@
+// The one place where a command line becomes work, and an error one line and an exit code.
+
+import ArgumentParser
+import Glibc
+
+/// Running a command line.
+enum Launcher {
+  /// The exit code for wrong usage.
+  static let usageCode: Int32 = 64
+
+  /// Runs `arguments`, without the program's name, and returns the exit code.
+  static func run(_ arguments: [String]) -> Int32 {
+    // A reader that goes away is an error of the write, not the end of a training run.
+    signal(SIGPIPE, SIG_IGN)
+    let code: Int32
+    do {
+      let normalizer = ArgumentNormalizer(catalog: try OptionCatalog.current())
+      var command = try QwenSFT.parseAsRoot(try normalizer.normalized(arguments))
+      try command.run()
+      code = 0
+    } catch {
+      code = report(error)
+    }
+    do throws(OutputError) {
+      try StandardOutput.flush()
+    } catch {
+      return code == 0 ? report(error) : code
+    }
+    return code
+  }
+
+  /// Writes the one line that `error` deserves and returns its exit code.
+  private static func report(_ error: any Error) -> Int32 {
+    switch error {
+    case OutputError.readerGone: return 0
+    case let code as ExitCode: return code.rawValue
+    case let error as UsageError:
+      Diagnostics.error(error.description)
+      return usageCode
+    default: break
+    }
+    let code = QwenSFT.exitCode(for: error)
+    let message = QwenSFT.message(for: error)
+    guard code != .success else {  // --help and --version
+      do throws(OutputError) {
+        try StandardOutput.write(line: message)
+        return 0
+      } catch {
+        return report(error)
+      }
+    }
+    if code == .validationFailure {
+      Diagnostics.error(message.isEmpty ? "wrong usage (see 'qwen-sft --help')" : message)
+      return usageCode
+    }
+    Diagnostics.error(String(describing: error))
+    return ExitCode.failure.rawValue
+  }
+}

@@ -1,0 +1,32 @@
+// Which rows. What is done with them is the data layer's business.
+
+import ArgumentParser
+
+/// `--data` and what belongs to it.
+struct DataOptions: ParsableArguments {
+  @Option(
+    name: [.customLong("data"), .customLong("data-path")],
+    help: ArgumentHelp(
+      "JSONL or JSON file of conversations; several may follow (default: the sample data).",
+      valueName: "file"))
+  var data: [String] = []
+
+  @Option(
+    name: [.customLong("max-seq-length"), .customLong("max-length")],
+    help: ArgumentHelp("Longest row in tokens.", valueName: "tokens"))
+  var maxSeqLength: Int?
+
+  mutating func validate() throws {
+    if let maxSeqLength, maxSeqLength < 1 {
+      throw ValidationError("--max_seq_length: expected at least 1, found \(maxSeqLength)")
+    }
+  }
+
+  /// The files; without `--data` the sample data, said on standard error.
+  func paths() throws(CLIError) -> [String] {
+    if !data.isEmpty { return data }
+    let path = try DemoFiles.samplePath()
+    Diagnostics.notice("no --data: using the sample data (\(path))")
+    return [path]
+  }
+}

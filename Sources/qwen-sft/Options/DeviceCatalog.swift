@@ -1,0 +1,150 @@
+// What this machine offers: read from the system, never guessed.
+
+import Files
+import OrderedJSON
+import Tensor
+
+/// The devices of this machine with what matters for their speed.
+struct DeviceCatalog {
+  /// The processor's name as the system gives it, nil where it gives none.
+  let processorName: String?
+  /// Processors that this process may use.
+  let processorCount: Int
+  /// Threads that kernels use.
+  let threadCount: Int
+  /// Whether the processor has the AVX-512 instructions that the fast kernels need.
+  let hasAVX512: Bool
+  /// "OpenBLAS 0.3.21".
+  let blasVersion: String
+  /// The kernel set that OpenBLAS uses.
+  let blasKernels: String
+  /// Memory that this process may use, nil where unknown.
+  let memoryByteCount: Int?
+  /// Memory that is free to be used now, nil where unknown.
+  let availableMemoryByteCount: Int?
+
+  /// What there is now.
+  static func current() -> DeviceCatalog {
+    _ = Device.cpu  // starts OpenBLAS
+    let processor = ProcessorInformation.current()
+    let memory = MemoryInformation.current()
+    return DeviceCatalog(
+      processorName: processor.name, processorCount: Workers.available, threadCount: Workers.count,
+      hasAVX512: processor.hasAVX512,
+      blasVersion: OpenBLAS.configuration.split(separator: " ").prefix(2).joined(separator: " "),
+      blasKernels: OpenBLAS.kernelName, memoryByteCount: memory.total,
+      availableMemoryByteCount: memory.available)
+  }
+
+  /// The catalog as one JSON value.
+  var json: JSON {
+    func optional(_ value: Int?) -> JSON { value.map(JSON.integer) ?? .null }
+    let cpu: JSON = [
+      "name": "cpu", "available": true,
+      "processor": processorName.map(JSON.string) ?? .null,
+      "processors": .integer(processorCount), "threads": .integer(threadCount),
+      "avx512": .bool(hasAVX512), "blas": .string(blasVersion),
+      "blas_kernels": .string(blasKernels),
+      "memory_bytes": optional(memoryByteCount),
+      "available_memory_bytes": optional(availableMemoryByteCount),
+    ]
+    let cuda: JSON = [
+      "name": "cuda", "available": false, "reason": .string(DeviceOption.cudaUnavailability),
+    ]
+    return ["version": .string(QwenSFT.version), "default": "cpu", "devices": [cpu, cuda]]
+  }
+
+  /// The catalog as lines.
+  var table: String {
+    let gib = { (bytes: Int) in fixed(Double(bytes) / 0x1p30, digits: 1) + " GiB" }
+    let memory =
+      memoryByteCount.map { total in
+        gib(total) + (availableMemoryByteCount.map { ", \(gib($0)) free" } ?? "")
+      } ?? "unknown"
+    return """
+      qwen-sft \(QwenSFT.version)
+
+      cpu (default)
+        processor     \(processorName ?? "unknown")
+        processors    \(processorCount), \(threadCount) used
+        AVX-512       \(hasAVX512 ? "yes" : "no")
+        BLAS          \(blasVersion), \(blasKernels) kernels
+        memory        \(memory)
+
+      cuda
+        \(DeviceOption.cudaUnavailability)
+
+      """
+  }
+}
+
+/// What /proc/cpuinfo says.
+struct ProcessorInformation {
+  /// The processor's name.
+  var name: String?
+  /// Whether it has AVX-512 F, DQ, BW, VL and CD.
+  var hasAVX512 = false
+
+  /// This machine's.
+  static func current() -> ProcessorInformation {
+    ProcessorInformation(cpuinfo: (try? FileSystem.readText("/proc/cpuinfo")) ?? "")
+  }
+
+  /// What the text of a /proc/cpuinfo says.
+  init(cpuinfo: String) {
+    for line in cpuinfo.utf8.split(separator: 0x0A).prefix(200) {
+      guard let colon = line.firstIndex(of: 0x3A) else { continue }
+      let key = String(decoding: line[..<colon], as: UTF8.self).filter { $0 != "\t" }
+      let value = String(
+        decoding: line[line.index(after: colon)...].drop { $0 == 0x20 }, as: UTF8.self)
+      if key == "model name", name == nil { name = value }
+      if key == "flags" {
+        let flags = Set(value.split(separator: " "))
+        hasAVX512 = flags.isSuperset(of: [
+          "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd",
+        ])
+      }
+    }
+  }
+}
+
+/// What /proc/meminfo and the control group say.
+struct MemoryInformation {
+  /// Bytes that this process may use.
+  var total: Int?
+  /// Bytes that it could use now.
+  var available: Int?
+
+  /// This machine's.
+  static func current() -> MemoryInformation {
+    let read = { (path: String) in try? FileSystem.readText(path, maximumByteCount: 1 << 20) }
+    return MemoryInformation(
+      meminfo: read("/proc/meminfo") ?? "", limit: read("/sys/fs/cgroup/memory.max"),
+      used: read("/sys/fs/cgroup/memory.current"))
+  }
+
+  /// What the text of a /proc/meminfo says, within the limit of the control group, if there is one.
+  init(meminfo: String, limit: String?, used: String?) {
+    func kibibytes(_ key: String) -> Int? {
+      for line in meminfo.utf8.split(separator: 0x0A) where line.starts(with: key.utf8) {
+        let digits = line.dropFirst(key.utf8.count).drop { !(0x30...0x39).contains($0) }
+          .prefix { (0x30...0x39).contains($0) }
+        return Int(String(decoding: digits, as: UTF8.self)).flatMap {
+          let (bytes, isTooLarge) = $0.multipliedReportingOverflow(by: 1024)
+          return isTooLarge ? nil : bytes
+        }
+      }
+      return nil
+    }
+    func number(_ text: String?) -> Int? {
+      text.flatMap { Int(String(decoding: $0.utf8.prefix { $0 != 0x0A }, as: UTF8.self)) }
+    }
+    total = kibibytes("MemTotal:")
+    available = kibibytes("MemAvailable:")
+    guard let limit = number(limit), limit > 0, limit < total ?? Int.max else { return }
+    total = limit
+    if let used = number(used), used >= 0 {
+      available = min(available ?? Int.max, max(0, limit - used))
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// Which model, which adapter, and how its numbers are kept. The names are those of Hugging Face's scripts.
+
+import ArgumentParser
+
+/// `--model`: the model to work with.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: [.customLong("model"), .customLong("model-name-or-path")],
+    help: ArgumentHelp(
+      "Model folder, or a name such as Qwen/Qwen3-4B in the Hugging Face cache (default: the demo model).",
+      valueName: "model"))
+  var model: String?
+
+  /// The model's folder; without `--model` that of the demo model, said on standard error.
+  func folder() throws(CLIError) -> String {
+    if let model { return try ModelLocation.current.folder(of: model) }
+    let folder = try DemoFiles.modelFolder()
+    Diagnostics.notice("no --model: using the demo model (\(folder))")
+    return folder
+  }
+}
+
+/// `--adapter`: a LoRA adapter on top of the model.
+struct AdapterOptions: ParsableArguments {
+  @Option(
+    name: [
+      .customLong("adapter"), .customLong("adapter-name-or-path"), .customLong("adapter-dir"),
+    ],
+    help: ArgumentHelp(
+      "Folder of a LoRA adapter as PEFT or this program writes it.", valueName: "dir"))
+  var adapter: String?
+
+  /// The adapter's folder, nil without the option.
+  ///
+  /// - Throws: ``CLIError/model(name:problem:)`` where it is no folder.
+  func folder() throws(CLIError) -> String? {
+    guard let adapter else { return nil }
+    return try ModelLocation.existingFolder(adapter, expecting: "a folder with adapter_config.json")
+  }
+}
+
+/// `--bf16` and `--use_qlora`: how weights are kept and computed with.
+struct PrecisionOptions: ParsableArguments {
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Compute in bfloat16 (default: off on the CPU).")
+  var bf16: Bool?
+
+  @Flag(
+    name: [.customLong("use-qlora"), .customLong("load-in-4bit")], inversion: .prefixedNo,
+    exclusivity: .chooseLast, help: "Keep the frozen weights in 4 bits (NF4, double quantization).")
+  var useQLoRA = false
+}

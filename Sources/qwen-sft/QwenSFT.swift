@@ -1,0 +1,27 @@
+// The program: its commands, and nothing of what they do.
+
+import ArgumentParser
+import Glibc
+
+/// `qwen-sft COMMAND [options]`.
+@main
+struct QwenSFT: ParsableCommand {
+  /// The version of this program.
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "qwen-sft",
+    abstract: "Fine-tunes Qwen chat models with LoRA and QLoRA, without Python.",
+    discussion: """
+      Options may be written with underscores too (--learning_rate); switches take true or false.
+      """,
+    version: version,
+    subcommands: [
+      Train.self, Chat.self, Evaluate.self, Tokenize.self, Bench.self, Devices.self,
+    ])
+
+  /// Runs the command line of this process.
+  static func main() {
+    Glibc.exit(Launcher.run(Array(CommandLine.arguments.dropFirst())))
+  }
+}
