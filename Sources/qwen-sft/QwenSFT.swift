@@ -16,7 +16,7 @@ struct QwenSFT: ParsableCommand {
       Options may be written with underscores too (--learning_rate); switches take true or false.
       """,
     version: version,
-    subcommands: [Tokenize.self, Devices.self])
+    subcommands: [DataCommand.self, Tokenize.self, Devices.self])
 
   /// Runs the command line of this process.
   static func main() {

@@ -1,6 +1,7 @@
 // Standard input in lines, as they come: whoever writes a line and waits for the answer gets it. A line ends at
 // byte 0x0A and nowhere else.
 
+import Files
 import Glibc
 
 /// The standard input of this process.
