@@ -121,8 +121,9 @@ def decompositions():
     return out, excluded
 
 
-HEADER = """// {what} Written by Scripts/generate_unicode_tables.py
-// from the behaviour of tokenizers {version}; do not edit. It holds numbers only: {reader} reads them.
+HEADER = """// {what}
+// Written by Scripts/generate_unicode_tables.py from the behaviour of tokenizers {version}; do not
+// edit. It holds numbers only: {reader} reads them.
 
 """
 

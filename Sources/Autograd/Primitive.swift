@@ -88,7 +88,7 @@ package struct InputGradients {
   package mutating func accumulateScattered(_ input: Int, dy: Tensor, ids: Tensor, shape: Shape) {
     guard needs[input] else { return }
     var gradient = slots[input].take() ?? Tensor.zeros(shape, like: dy)
-    gradient.accumulateScattered(dy, ids: ids)
+    gradient.accumulateScattered(dy.cast(to: gradient.dtype), ids: ids)
     slots[input] = gradient
   }
 }

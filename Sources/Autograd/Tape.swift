@@ -53,7 +53,7 @@ public final class Tape {
   /// A value whose gradient can be asked for after `backward`. Always a constant in inference.
   public func input(_ tensor: Tensor) -> Variable {
     guard mode == .recording else { return constant(tensor) }
-    nodes.append(.input)
+    append(.input)
     return Variable(value: tensor, tape: self, node: Int32(nodes.count - 1))
   }
 
@@ -61,7 +61,7 @@ public final class Tape {
   public func leaf(_ parameter: Parameter) -> Variable {
     guard mode == .recording, parameter.isTrainable else { return constant(parameter.value) }
     if parameter.leaf.tape != id {
-      nodes.append(.parameter(parameter))
+      append(.parameter(parameter))
       parameter.leaf = (id, Int32(nodes.count - 1))
     }
     return Variable(value: parameter.value, tape: self, node: parameter.leaf.node)
@@ -79,11 +79,16 @@ public final class Tape {
     let (output, residuals) = primitive.forward(inputs.map(\.value), needs: needs)
     guard mode == .recording, always || !needs.isEmpty else { return constant(output) }
     operationNames.insert(P.name)
-    nodes.append(
+    append(
       .operation(inputs: inputs.map(\.node), needs: needs) { dy, gradients in
         primitive.backward(dy, residuals, into: &gradients)
       })
     return Variable(value: output, tape: self, node: Int32(nodes.count - 1))
+  }
+
+  private func append(_ node: Node) {
+    precondition(!wasWalked, "tape: backward has been called, nothing more can be recorded")
+    nodes.append(node)
   }
 
   /// Adds the gradients of `output` to `Parameter.gradient` and to those of the inputs.
@@ -96,6 +101,11 @@ public final class Tape {
     precondition(!wasWalked, "backward: the tape has been walked already")
     wasWalked = true
     precondition(seed != nil || output.value.count == 1, "backward: \(output.shape) needs a seed")
+    if let seed {
+      precondition(
+        seed.shape == output.shape && seed.dtype == output.value.dtype,
+        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.value.dtype.rawValue)")
+    }
     var gradients = [Tensor?](repeating: nil, count: Int(output.node) + 1)
     gradients[Int(output.node)] = seed ?? Tensor.ones(like: output.value)
     nodes.removeSubrange((Int(output.node) + 1)...)
@@ -146,7 +156,7 @@ public final class Tape {
 
   private func add(_ gradient: Tensor, to parameter: Parameter) {
     if parameter.gradient == nil {
-      parameter.gradient = gradient
+      parameter.gradient = gradient.cast(to: parameter.value.dtype.accumulation)
     } else {
       parameter.gradient?.accumulate(gradient)
     }

@@ -46,18 +46,8 @@ package final class AdamW {
     !key.lowercased().contains("norm") && !key.hasSuffix("bias")
   }
 
-  /// Continues from saved moments.
-  package func restore(stepCount: Int, moments: (String) -> (first: Tensor, second: Tensor)?) -> Bool {
-    for slot in slots {
-      guard let (first, second) = moments(slot.key), first.shape == slot.parameter.shape,
-        second.shape == slot.parameter.shape
-      else { return false }
-      slot.firstMoment = first
-      slot.secondMoment = second
-    }
-    self.stepCount = stepCount
-    return true
-  }
+  /// Continues after `stepCount` steps; the caller has put back the moments.
+  package func restore(stepCount: Int) { self.stepCount = stepCount }
 
   /// √Σ‖g‖² over all gradients.
   package func gradientNorm() throws(DeviceError) -> Double {

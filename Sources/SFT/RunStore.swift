@@ -31,10 +31,53 @@ public struct RunArtifacts: Sendable {
 package struct RunStore {
   private let config: TrainingConfig
   private let artifacts: RunArtifacts
+  /// Tells this run's checkpoints from those that an earlier run left in the same folder.
+  private var run: String
 
   package init(config: TrainingConfig, artifacts: RunArtifacts) {
     self.config = config
     self.artifacts = artifacts
+    run = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+  }
+
+  /// Marks the output folder as this run's, which has not finished.
+  package func begin() throws(TrainingError) {
+    try files { () throws(FileError) in
+      try FileSystem.makeFolder(config.outputDir)
+      try writeRunState(isFinished: false)
+    }
+  }
+
+  private func writeRunState(isFinished: Bool) throws(FileError) {
+    try write(
+      .object(JSONObject([("run", .string(run)), ("finished", .bool(isFinished))])),
+      RunStore.runStateName, in: config.outputDir)
+  }
+
+  private static let runStateName = "run_state.json"
+
+  /// What an output folder holds of an earlier run.
+  package enum Earlier: Sendable, Equatable {
+    /// Nothing to go on from.
+    case none
+    /// It has ended.
+    case finished
+    /// Checkpoint folders, the newest first.
+    case checkpoints([String])
+  }
+
+  /// What there is to resume in `directory`: checkpoints of the last run that began there.
+  package static func earlierRun(in directory: String) -> Earlier {
+    func json(_ path: String) -> JSON? {
+      (try? FileSystem.readFile(path)).flatMap { try? JSON.parse($0) }
+    }
+    let state = json(FileSystem.join(directory, runStateName))
+    if state?["finished"]?.boolValue == true { return .finished }
+    let folders = checkpoints(in: directory).map(\.path).filter { path in
+      guard let run = state?["run"]?.stringValue else { return true }
+      return json(FileSystem.join(path, "training_progress.json"))?["run"]?.stringValue == run
+    }
+    return folders.isEmpty ? .none : .checkpoints(folders)
   }
 
   /// Name of a checkpoint's folder.
@@ -60,7 +103,9 @@ package struct RunStore {
     let folder = try files { () throws(FileError) in try FolderPublication(path: path) }
     try writeWeights(model, to: folder.temporaryPath, fullPrecision: true)
     try writeOptimizer(optimizer, to: folder.temporaryPath)
-    var progress = JSONObject([("optimizer_steps", .integer(optimizer.stepCount))])
+    var progress = JSONObject([
+      ("run", .string(run)), ("optimizer_steps", .integer(optimizer.stepCount)),
+    ])
     if case .object(let object) = state.progress {
       for (key, value) in object { progress[key] = value }
     }
@@ -88,6 +133,7 @@ package struct RunStore {
     try files { () throws(FileError) in
       try copyCompanions(to: config.outputDir)
       try write(state.json, "trainer_state.json", in: config.outputDir)
+      try writeRunState(isFinished: true)
     }
   }
 
@@ -133,7 +179,7 @@ package struct RunStore {
   }
 
   /// Loads a checkpoint's weights and moments, and returns the state to go on from.
-  package func restore(
+  package mutating func restore(
     _ path: String, model: QwenModel, optimizer: AdamW, expecting fresh: TrainerState
   ) throws(TrainingError) -> TrainerState {
     let progress = try json("training_progress.json", in: path)
@@ -143,44 +189,49 @@ package struct RunStore {
     {
       throw .checkpoint(path: path, problem: problem)
     }
-    guard let steps = progress["optimizer_steps"]?.integerValue, steps >= 0 else {
+    guard let steps = progress["optimizer_steps"]?.integerValue, steps >= 0,
+      let savedRun = progress["run"]?.stringValue
+    else {
       throw .checkpoint(path: path, problem: "training_progress.json is damaged")
     }
-    try restoreWeights(path, model: model)
-    let device = Device(backend: optimizer.slots[0].firstMoment.backend, preferredComputeDType: .float32)
+    // Everything is read and checked before anything is changed.
+    let isAdapter = artifacts.adapter != nil
+    let weights = try checkpoint(
+      FileSystem.join(path, isAdapter ? "adapter_model.safetensors" : Checkpoint.fileName))
     let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
-    let isRestored = optimizer.restore(stepCount: steps) { key in
-      guard let first = try? moments.tensor("first." + key, dtype: .float32, on: device),
-        let second = try? moments.tensor("second." + key, dtype: .float32, on: device)
-      else { return nil }
-      return (first, second)
+    var values: [(value: Tensor, first: Tensor, second: Tensor)] = []
+    for slot in optimizer.slots {
+      let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
+      values.append(
+        (
+          try tensor(key, of: weights, like: slot.parameter.value, path),
+          try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
+          try tensor("second." + slot.key, of: moments, like: slot.secondMoment, path)
+        ))
     }
-    guard isRestored else {
-      throw .checkpoint(path: path, problem: "optimizer.safetensors is of another model or adapter")
+    for (slot, value) in zip(optimizer.slots, values) {
+      slot.parameter.value = value.value
+      slot.firstMoment = value.first
+      slot.secondMoment = value.second
     }
+    optimizer.restore(stepCount: steps)
+    run = savedRun
     return state
   }
 
-  private func restoreWeights(_ path: String, model: QwenModel) throws(TrainingError) {
-    let device = Device(backend: model.reference.backend, preferredComputeDType: .float32)
-    guard artifacts.adapter == nil else {
-      let file = try checkpoint(FileSystem.join(path, "adapter_model.safetensors"))
-      for (module, adapter) in model.namedAdapters() {
-        for (name, node) in adapter.children {
-          guard let parameter = node as? Parameter else { continue }
-          let key = AdapterFile.keyPrefix + module + "." + name
-          guard let value = try? file.tensor(key, dtype: .float32, on: device),
-            value.shape == parameter.shape
-          else { throw .checkpoint(path: path, problem: "tensor \(key) is missing or of another rank") }
-          parameter.value = value
-        }
-      }
-      return
-    }
-    let file = try checkpoint(FileSystem.join(path, Checkpoint.fileName))
-    do { try model.load(file, on: device) } catch {
+  private func tensor(
+    _ key: String, of file: Checkpoint, like expected: Tensor, _ path: String
+  ) throws(TrainingError) -> Tensor {
+    let device = Device(backend: expected.backend, preferredComputeDType: .float32)
+    let value: Tensor
+    do { value = try file.tensor(key, dtype: expected.dtype, on: device) } catch {
       throw .checkpoint(path: path, problem: error.description)
     }
+    guard value.shape == expected.shape else {
+      throw .checkpoint(
+        path: path, problem: "tensor \(key): expected \(expected.shape), found \(value.shape)")
+    }
+    return value
   }
 
   private func checkpoint(_ path: String) throws(TrainingError) -> Checkpoint {

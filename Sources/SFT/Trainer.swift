@@ -14,7 +14,7 @@ public final class Trainer {
   private let plan: BatchPlan
   private let optimizer: AdamW
   private let schedule: LearningRateSchedule
-  private let store: RunStore
+  private var store: RunStore
   private let observe: (TrainingEvent) -> Void
   private let shouldStop: () -> Bool
   private var state: TrainerState
@@ -61,11 +61,41 @@ public final class Trainer {
     state = try store.restore(checkpoint, model: model, optimizer: optimizer, expecting: state)
   }
 
+  /// What `resumeFromNewestCheckpoint` found.
+  public enum Resumption: Sendable, Equatable {
+    /// The run has ended already: there is nothing left to do.
+    case finished
+    /// It goes on from this folder.
+    case resumed(from: String)
+    /// There is no whole checkpoint: it starts from the beginning.
+    case fromBeginning
+  }
+
+  /// Continues from the newest whole checkpoint of the run in the output folder; damaged ones are passed over, each
+  /// with a notice.
+  public func resumeFromNewestCheckpoint() -> Resumption {
+    switch RunStore.earlierRun(in: config.outputDir) {
+    case .none: return .fromBeginning
+    case .finished: return .finished
+    case .checkpoints(let folders):
+      for folder in folders {
+        do throws(TrainingError) {
+          try resume(from: folder)
+          return .resumed(from: folder)
+        } catch {
+          observe(.notice("passing over a checkpoint that cannot be used: \(error.description)"))
+        }
+      }
+      return .fromBeginning
+    }
+  }
+
   /// Runs to the end and writes the result to the output folder.
   public func run() throws(TrainingError) -> TrainingSummary {
     let clock = ContinuousClock()
     let start = clock.now
     let firstStep = state.globalStep
+    try store.begin()
     observe(
       .started(
         totalSteps: plan.totalSteps,

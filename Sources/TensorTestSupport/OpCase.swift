@@ -95,6 +95,8 @@ package struct OpCase: Sendable, CustomStringConvertible {
   /// The operation on tensors.
   package let kernel: Kernel
   package let oracle: Oracle
+  /// Size of the terms that cancel in a result, where it is not the size of the result.
+  package var termSize = 0.0
   /// Floating-point operations, by the usual count of the mathematics (2·m·n·k of a product); 0 when memory is the limit.
   package var flops: Double
   /// Elements of the case's type that must be read and written.
@@ -103,9 +105,10 @@ package struct OpCase: Sendable, CustomStringConvertible {
   /// A case without a gradient.
   package init(
     _ name: String, _ inputs: [OpInput], dtypes: [DType] = [.float32, .float64, .bfloat16],
-    flops: Double = 0, elementTraffic: Double = 0, kernel: @escaping Kernel,
-    oracle: @escaping Oracle
+    termSize: Double = 0, flops: Double = 0, elementTraffic: Double = 0,
+    kernel: @escaping Kernel, oracle: @escaping Oracle
   ) {
+    self.termSize = termSize
     self.name = name
     self.inputs = inputs
     self.dtypes = dtypes
@@ -156,7 +159,9 @@ package struct OpCase: Sendable, CustomStringConvertible {
     }
     for (index, (result, expected)) in zip(results, expected).enumerated() {
       let tolerance = Tolerance.of(lowest(result.dtype, dtype))
-      if let violation = tolerance.violation(actual: try HostArray(result), expected: expected) {
+      if let violation = tolerance.violation(
+        actual: try HostArray(result), expected: expected, termSize: termSize)
+      {
         throw OpCaseFailure(name: name, dtype: dtype, detail: "result \(index), \(violation)")
       }
     }

@@ -172,7 +172,7 @@ extension OpCases {
     return OpCase(
       "attention backward [\(tokens), \(heads)/\(keyValueHeads), \(headDim)] \(documents ?? [])",
       [.normal(q), .normal(q), .normal(kv), .normal(kv)], dtypes: [.float32, .float64],
-      flops: 14 * visiblePairs(tokens, documents) * Double(heads * headDim)
+      termSize: 1, flops: 14 * visiblePairs(tokens, documents) * Double(heads * headDim)
     ) { x in
       let (out, logSumExp) = Tensor.attention(
         q: x[1], k: x[2], v: x[3], scale: scale, documents: documents, keyOffset: 0)

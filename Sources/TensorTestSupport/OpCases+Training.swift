@@ -14,6 +14,7 @@ extension OpCases {
       cases += [true, false].map {
         linearCrossEntropy(rows: rows, hidden: hidden, vocabulary: vocabulary, needsWeight: $0)
       }
+      cases.append(roundedCrossEntropy(rows: rows, hidden: hidden, vocabulary: vocabulary))
     }
     let shapes: [Shape] = [[1], [17], [3, 5], [0], [8195]]
     for shape in shapes {
@@ -56,10 +57,9 @@ extension OpCases {
     let products = needsWeight ? 6.0 : 4.0
     return OpCase(
       "linear cross-entropy kernel [\(rows), \(hidden)] of \(vocabulary)",
-      [
-        .normal([rows, hidden]), .uniform([vocabulary, hidden]),
-        .indices((0..<rows).map { (7 * $0 + 3) % vocabulary }),
-      ], flops: products * Double(rows) * Double(hidden) * Double(vocabulary)
+      crossEntropyInputs(rows: rows, hidden: hidden, vocabulary: vocabulary),
+      dtypes: [.float32, .float64],
+      flops: products * Double(rows) * Double(hidden) * Double(vocabulary)
     ) { x in
       let result = Tensor.linearCrossEntropy(
         hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
@@ -70,6 +70,32 @@ extension OpCases {
         hidden: x[0], weight: x[1], targets: x[2].indices, scale: 0.125)
       return [result.nll, result.dHidden] + (needsWeight ? [result.dWeight] : [])
     }
+  }
+
+  /// The same in bfloat16, where logits and their gradients are rounded: nothing that follows is more exact.
+  private static func roundedCrossEntropy(rows: Int, hidden: Int, vocabulary: Int) -> OpCase {
+    OpCase(
+      "linear cross-entropy kernel [\(rows), \(hidden)] of \(vocabulary)",
+      crossEntropyInputs(rows: rows, hidden: hidden, vocabulary: vocabulary), dtypes: [.bfloat16],
+      termSize: 0.25
+    ) { x in
+      let result = Tensor.linearCrossEntropy(
+        hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
+        needsWeight: true)
+      return [result.nll, result.dHidden, result.dWeight].compactMap { $0?.cast(to: .bfloat16) }
+    } oracle: { x in
+      let result = ReferenceOps.linearCrossEntropy(
+        hidden: x[0], weight: x[1], targets: x[2].indices, scale: 0.125
+      ) { Double(BFloat16(Float($0)).float) }
+      return [result.nll, result.dHidden, result.dWeight]
+    }
+  }
+
+  private static func crossEntropyInputs(rows: Int, hidden: Int, vocabulary: Int) -> [OpInput] {
+    [
+      .normal([rows, hidden]), .uniform([vocabulary, hidden]),
+      .indices((0..<rows).map { (7 * $0 + 3) % vocabulary }),
+    ]
   }
 
   /// One AdamW step with weight decay.

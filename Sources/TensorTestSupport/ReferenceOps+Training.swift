@@ -28,11 +28,12 @@ extension ReferenceOps {
     return (nll, isCorrect, gradient.map { $0 * scale })
   }
 
-  /// The same of hidden·weightᵀ, with the gradients of Σ nll·scale.
+  /// The same of hidden·weightᵀ, with the gradients of Σ nll·scale. `rounding` is applied to the logits.
   package static func linearCrossEntropy(
-    hidden: HostArray, weight: HostArray, targets: [Int], scale: Double
+    hidden: HostArray, weight: HostArray, targets: [Int], scale: Double,
+    rounding: (Double) -> Double = { $0 }
   ) -> CrossEntropy {
-    let logits = matmul(hidden, weight, transposeB: true)
+    let logits = matmul(hidden, weight, transposeB: true).map(rounding)
     let (nll, isCorrect, dLogits) = crossEntropy(logits, targets, scale: scale)
     return CrossEntropy(
       nll: nll, isCorrect: isCorrect, dHidden: matmul(dLogits, weight),

@@ -2,9 +2,10 @@
 
 package import Tensor
 
-/// The bound |actual − expected| ≤ relative·(|expected| + rms(expected)).
+/// The bound |actual − expected| ≤ relative·(|expected| + max(rms(expected), size of the terms)).
 ///
-/// The root mean square of the whole result stands for the size of the terms of sums that cancel.
+/// The root mean square of the whole result stands for the size of the terms of sums that cancel; a case whose results
+/// are differences of larger terms names their size.
 package struct Tolerance: Sendable {
   package let relative: Double
 
@@ -20,7 +21,9 @@ package struct Tolerance: Sendable {
   }
 
   /// The worst element that is out of bounds, nil when there is none. NaN and infinity must be met exactly.
-  package func violation(actual: HostArray, expected: HostArray) -> Violation? {
+  package func violation(
+    actual: HostArray, expected: HostArray, termSize: Double = 0
+  ) -> Violation? {
     guard actual.shape == expected.shape else {
       return Violation(
         index: -1, expected: .nan, actual: .nan, bound: 0,
@@ -28,7 +31,7 @@ package struct Tolerance: Sendable {
     }
     let finite = expected.elements.filter(\.isFinite)
     let meanSquare = finite.reduce(0) { $0 + $1 * $1 } / Double(max(finite.count, 1))
-    let size = meanSquare.squareRoot()
+    let size = max(meanSquare.squareRoot(), termSize)
     var worst: Violation?
     for index in 0..<expected.count {
       let (x, y) = (actual[index], expected[index])

@@ -1,4 +1,5 @@
-// One added token as the files describe it. Finding added tokens in text is AddedTokenMatcher's work.
+// One added token as the files describe it. Finding added tokens in text is AddedTokenMatcher's
+// work.
 
 /// A token that is cut out of the text before it is split into words.
 public struct AddedToken: Sendable, Hashable {

@@ -1,5 +1,6 @@
-// Finds added tokens in text: leftmost first, longest of those that start together, none overlapping. It is
-// built once for tokens sought in raw text and once for those sought in normalised text.
+// Finds added tokens in text: leftmost first, longest of those that start together, none
+// overlapping. It is built once for tokens sought in raw text and once for those sought in
+// normalised text.
 
 /// A trie over the texts of added tokens.
 struct AddedTokenMatcher: Sendable {
@@ -33,7 +34,8 @@ struct AddedTokenMatcher: Sendable {
   /// Whether there is nothing to find.
   var isEmpty: Bool { targets.isEmpty }
 
-  /// Adds a token; `content` is its text as it is to be found. Of two with one text the first stays.
+  /// Adds a token; `content` is its text as it is to be found. Of two with one text the first
+  /// stays.
   mutating func insert(_ content: [UInt8], id: Int32, token: AddedToken) {
     guard let first = content.first else { return }
     if roots[Int(first)] < 0 {
@@ -136,7 +138,8 @@ struct AddedTokenMatcher: Sendable {
     return i
   }
 
-  private func endOfSpaces(_ text: [UInt8], from place: Int, to end: Int, _ classes: [UInt8]) -> Int {
+  private func endOfSpaces(_ text: [UInt8], from place: Int, to end: Int, _ classes: [UInt8]) -> Int
+  {
     var i = place
     while i < end, hasClass(UnicodeClasses.space, text, i, classes) {
       i += UTF8Text.length(ofLead: text[i])

@@ -1,5 +1,6 @@
-// The added tokens of a tokenizer: their ids and which are special. Ids are given out as `tokenizers` does,
-// whatever the files say: a text that is in the vocabulary keeps its id, any other gets the next one.
+// The added tokens of a tokenizer: their ids and which are special. Ids are given out as
+// `tokenizers` does, whatever the files say: a text that is in the vocabulary keeps its id, any
+// other gets the next one.
 
 /// The added tokens of a tokenizer.
 struct AddedVocabulary: Sendable {
@@ -19,8 +20,8 @@ struct AddedVocabulary: Sendable {
     var content: [UInt8]
     /// The bytes that the string stands for.
     var bytes: [UInt8]
-    /// Whether it is left out with the special tokens. `tokenizers` asks that of `content`, so that a
-    /// special token whose text NFC changes stays.
+    /// Whether it is left out with the special tokens. `tokenizers` asks that of `content`, so that
+    /// a special token whose text NFC changes stays.
     var isLeftOut: Bool
   }
 
@@ -51,8 +52,8 @@ struct AddedVocabulary: Sendable {
     tokens[id] = token
   }
 
-  /// Works out the spellings and returns the matchers for raw text and for normalised text. To be called
-  /// when all tokens are added.
+  /// Works out the spellings and returns the matchers for raw text and for normalised text. To be
+  /// called when all tokens are added.
   mutating func finish(normalizes: Bool, classes: [UInt8]) -> (
     raw: AddedTokenMatcher, normalized: AddedTokenMatcher
   ) {

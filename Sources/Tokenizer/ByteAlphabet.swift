@@ -25,8 +25,9 @@ enum ByteAlphabet {
     return table
   }()
 
-  /// Appends the bytes that a token's string stands for: those of its code points, or the string itself
-  /// if any of its code points stands for no byte (as the ByteLevel decoder of `tokenizers` does).
+  /// Appends the bytes that a token's string stands for: those of its code points, or the string
+  /// itself if any of its code points stands for no byte (as the ByteLevel decoder of `tokenizers`
+  /// does).
   static func appendBytes(of content: [UInt8], _ range: Range<Int>, to output: inout [UInt8]) {
     let start = output.count
     var i = range.lowerBound

@@ -1,5 +1,5 @@
-// Byte-pair encoding of one word: the earliest merge first, the leftmost of equals. It knows neither how text
-// is cut into words nor added tokens.
+// Byte-pair encoding of one word: the earliest merge first, the leftmost of equals. It knows
+// neither how text is cut into words nor added tokens.
 
 /// The model of a tokenizer: vocabulary, merges and the tokens of single bytes.
 struct BytePairEncoder: Sendable {
@@ -105,8 +105,8 @@ struct BytePairEncoder: Sendable {
     scratch.symbols.removeLast(scratch.symbols.count - count)
   }
 
-  /// Merges `scratch.symbols` in place with a heap over a linked list; symbols that were merged into
-  /// their left neighbour become −1.
+  /// Merges `scratch.symbols` in place with a heap over a linked list; symbols that were merged
+  /// into their left neighbour become −1.
   private func mergeWithQueue(_ scratch: inout Scratch) {
     let count = scratch.symbols.count
     scratch.previous = Array(-1..<(count - 1))

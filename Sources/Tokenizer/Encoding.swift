@@ -1,12 +1,13 @@
-// The result of encoding with offsets. Offsets are kept in UTF-8 bytes; the other unit is computed on demand.
+// The result of encoding with offsets. Offsets are kept in UTF-8 bytes; the other unit is computed
+// on demand.
 
 /// Token ids and where in the text each came from.
 public struct Encoding: Sendable, Hashable {
   /// The token ids.
   public let ids: [Int32]
-  /// For each token, the UTF-8 byte range of the original text it was made from: before NFC, and always
-  /// whole code points. Tokens that share a code point have overlapping ranges. A character that NFC
-  /// composes from several is counted to the first of them alone (as in `tokenizers`).
+  /// For each token, the UTF-8 byte range of the original text it was made from: before NFC, and
+  /// always whole code points. Tokens that share a code point have overlapping ranges. A character
+  /// that NFC composes from several is counted to the first of them alone (as in `tokenizers`).
   public let offsets: [Range<Int>]
 
   /// Pairs ids and offsets, of which there must be equally many.
@@ -18,7 +19,7 @@ public struct Encoding: Sendable, Hashable {
   /// The offsets counted in code points of the text that was encoded, as Python counts them.
   ///
   /// - Parameter utf8: the text that was encoded. Ranges beyond it are cut at its end.
-  public func codePointOffsets(inUTF8 utf8: some Sequence<UInt8>) -> [Range<Int>] {
+  public func codePointOffsets(inUTF8 utf8: [UInt8]) -> [Range<Int>] {
     // The number of code points that start before each byte.
     var counts: [Int] = [0]
     var count = 0
@@ -26,7 +27,8 @@ public struct Encoding: Sendable, Hashable {
       if byte & 0xC0 != 0x80 { count += 1 }
       counts.append(count)
     }
-    // A range starts at a code point's first byte, where the count is the index, and ends after a last one.
+    // A range starts at a code point's first byte, where the count is the index, and ends after a
+    // last one.
     return offsets.map { range in
       let start = counts[min(range.lowerBound, counts.count - 1)]
       let end = counts[min(range.upperBound, counts.count - 1)]
@@ -36,6 +38,6 @@ public struct Encoding: Sendable, Hashable {
 
   /// The offsets counted in code points of the text that was encoded.
   public func codePointOffsets(in text: String) -> [Range<Int>] {
-    codePointOffsets(inUTF8: text.utf8)
+    codePointOffsets(inUTF8: Array(text.utf8))
   }
 }

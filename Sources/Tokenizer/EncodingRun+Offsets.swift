@@ -1,5 +1,5 @@
-// Where tokens stand in the text as it was given: through the byte-level alphabet, NFC and whole characters,
-// in the order and with the roundings of `tokenizers`.
+// Where tokens stand in the text as it was given: through the byte-level alphabet, NFC and whole
+// characters, in the order and with the roundings of `tokenizers`.
 
 extension EncodingRun {
   /// Appends an added token that stands at a part of the (normalised) text.
@@ -15,8 +15,8 @@ extension EncodingRun {
 
   /// Appends the offsets of the tokens of one word.
   ///
-  /// A token's string has one or two bytes for each byte of text, and tokens follow each other in the
-  /// word's string; bytes without a token leave their room to the tokens after them.
+  /// A token's string has one or two bytes for each byte of text, and tokens follow each other in
+  /// the word's string; bytes without a token leave their room to the tokens after them.
   mutating func appendOffsets(
     ofTokensFrom first: Int, _ text: [UInt8], _ word: Range<Int>, sources: [Range<Int>]?
   ) {
@@ -48,7 +48,8 @@ extension EncodingRun {
 
   /// Widens a part of the (normalised) text to whole characters and finds it in the original.
   @inline(__always)
-  private func offset(of part: Range<Int>, _ text: [UInt8], _ sources: [Range<Int>]?) -> Range<Int> {
+  private func offset(of part: Range<Int>, _ text: [UInt8], _ sources: [Range<Int>]?) -> Range<Int>
+  {
     if part.isEmpty { return part }
     if let sources {
       let start = sources[part.lowerBound].lowerBound

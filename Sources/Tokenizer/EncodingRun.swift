@@ -1,5 +1,5 @@
-// One text on its way to tokens, step by step. Which steps there are the tokenizer says; where tokens stand
-// in the original is worked out in EncodingRun+Offsets.swift.
+// One text on its way to tokens, step by step. Which steps there are the tokenizer says; where
+// tokens stand in the original is worked out in EncodingRun+Offsets.swift.
 
 /// The state of encoding one text.
 struct EncodingRun {

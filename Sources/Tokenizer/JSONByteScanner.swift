@@ -1,5 +1,6 @@
-// A scanner over the bytes of tokenizer.json, for its two big tables and for finding the small parts, which
-// OrderedJSON then parses. It is no general JSON reader: values it skips are only followed to their end.
+// A scanner over the bytes of tokenizer.json, for its two big tables and for finding the small
+// parts, which OrderedJSON then parses. It is no general JSON reader: values it skips are only
+// followed to their end.
 
 /// Reads JSON strings and integers in place.
 struct JSONByteScanner {
@@ -38,7 +39,8 @@ struct JSONByteScanner {
     guard let code = byte.asciiValue, take(code) else { throw fault(subject, "'\(byte)'") }
   }
 
-  /// Goes on to the next element of an array or object whose opening bracket is taken, or takes its end.
+  /// Goes on to the next element of an array or object whose opening bracket is taken, or takes its
+  /// end.
   mutating func next(isFirst: Bool, closing: Character, _ subject: String)
     throws(TokenizerError) -> Bool
   {
@@ -111,9 +113,8 @@ struct JSONByteScanner {
         }
       } while depth > 0
     default:
-      while position < bytes.count, ![0x2C, 0x5D, 0x7D, 0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) {
-        position += 1
-      }
+      let ends: [UInt8] = [0x2C, 0x5D, 0x7D, 0x20, 0x09, 0x0A, 0x0D]
+      while position < bytes.count, !ends.contains(bytes[position]) { position += 1 }
       if position == start { throw fault(subject, "a value") }
     }
     return start..<position

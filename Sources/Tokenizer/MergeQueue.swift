@@ -1,5 +1,5 @@
-// The queue of possible merges of a long word: a binary heap, earliest merge first, leftmost of equals.
-// Whether an entry is still valid is the encoder's question.
+// The queue of possible merges of a long word: a binary heap, earliest merge first, leftmost of
+// equals. Whether an entry is still valid is the encoder's question.
 
 /// A binary min-heap of merges and their places.
 struct MergeQueue: Sendable {

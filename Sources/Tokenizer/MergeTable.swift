@@ -1,4 +1,5 @@
-// The merges of byte-pair encoding: what a pair of tokens becomes and how early. It does not know words.
+// The merges of byte-pair encoding: what a pair of tokens becomes and how early. It does not know
+// words.
 
 /// Merge rank and merged id by pair of ids.
 struct MergeTable: Sendable {
@@ -32,8 +33,8 @@ struct MergeTable: Sendable {
       pair: pair, merge: UInt64(rank) << 32 | UInt64(UInt32(bitPattern: merged)))
   }
 
-  /// The merge of two neighbouring tokens, rank in the upper half and merged id in the lower, or `none`.
-  /// The lesser value merges first.
+  /// The merge of two neighbouring tokens, rank in the upper half and merged id in the lower, or
+  /// `none`. The lesser value merges first.
   @inline(__always)
   func merge(_ left: Int32, _ right: Int32) -> UInt64 {
     slots[slot(of: Self.pair(left, right))].merge

@@ -1,19 +1,19 @@
-// Normalization Form C with the source of every character kept, as `tokenizers` keeps it. The Unicode data
-// is the peer's, older than the standard library's; other forms than C are not made.
+// Normalization Form C with the source of every character kept, as `tokenizers` keeps it. The
+// Unicode data is the peer's, older than the standard library's; other forms than C are not made.
 
 /// Text in NFC and where its bytes came from.
 struct NormalizedText {
   /// The text in NFC.
   var bytes: [UInt8] = []
-  /// For each byte of `bytes`, the byte range of the original character it is counted to; empty when no
-  /// alignment was asked for.
+  /// For each byte of `bytes`, the byte range of the original character it is counted to; empty
+  /// when no alignment was asked for.
   var sources: [Range<Int>] = []
 }
 
 /// Normalization Form C.
 enum Normalization {
-  /// NFC of a part of well-formed text, or nil if it is in NFC already. Linear but for the sorting of
-  /// combining marks.
+  /// NFC of a part of well-formed text, or nil if it is in NFC already. Linear but for the sorting
+  /// of combining marks.
   ///
   /// A character made from several is counted to the first of them alone, as in `tokenizers`.
   static func composed(
@@ -54,8 +54,8 @@ enum Normalization {
 
 /// The state of one normalisation.
 private struct Composition {
-  /// A character of the result: `change` is 0 if it stands for one original character, −n if for n more,
-  /// 1 if for none (it is part of what the character before it stands for).
+  /// A character of the result: `change` is 0 if it stands for one original character, −n if for n
+  /// more, 1 if for none (it is part of what the character before it stands for).
   struct Item {
     var point: UInt32
     var change: Int
@@ -146,8 +146,8 @@ private struct Composition {
     }
   }
 
-  /// Canonical composition: a character joins the last starter unless one of its own class or a higher
-  /// one stands between them.
+  /// Canonical composition: a character joins the last starter unless one of its own class or a
+  /// higher one stands between them.
   private mutating func compose() {
     var starter: Item?
     var waiting: [Item] = []

@@ -1,5 +1,6 @@
-// Canonical normalisation data. Written by Scripts/generate_unicode_tables.py
-// from the behaviour of tokenizers 0.23.3; do not edit. It holds numbers only: NormalizationData reads them.
+// Canonical normalisation data.
+// Written by Scripts/generate_unicode_tables.py from the behaviour of tokenizers 0.23.3; do not
+// edit. It holds numbers only: NormalizationData reads them.
 
 /// What NFC needs, Hangul left out (it is computed).
 enum NormalizationTables {

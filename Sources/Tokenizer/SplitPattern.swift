@@ -1,5 +1,5 @@
-// Cuts text into words as the split regular expressions of the Qwen tokenizers do, by hand: one look at each
-// character, no backtracking. It implements three known expressions and no others.
+// Cuts text into words as the split regular expressions of the Qwen tokenizers do, by hand: one
+// look at each character, no backtracking. It implements three known expressions and no others.
 
 /// A split expression that is implemented.
 enum SplitPattern: Sendable, Hashable {
@@ -160,8 +160,8 @@ private struct WordScanner {
       return place + 1 < end && text[place + 1] | fold == UInt8(ascii: "l") ? place + 2 : nil
     case 0xC5 | fold:
       // U+017F, the long s, is an s to a pattern that ignores case.
-      let isLongS = ignoringCase && text[place] == 0xC5 && place + 1 < end && text[place + 1] == 0xBF
-      return isLongS ? place + 2 : nil
+      guard ignoringCase, place + 1 < end else { return nil }
+      return text[place] == 0xC5 && text[place + 1] == 0xBF ? place + 2 : nil
     default: return nil
     }
   }

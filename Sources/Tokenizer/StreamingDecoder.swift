@@ -1,7 +1,8 @@
-// Decoding while tokens arrive. It holds back the bytes of an unfinished code point, and nothing else.
+// Decoding while tokens arrive. It holds back the bytes of an unfinished code point, and nothing
+// else.
 
-/// Turns tokens into text one by one; the parts joined are what ``Tokenizer/decode(_:skipSpecialTokens:)``
-/// gives for all of them.
+/// Turns tokens into text one by one; the parts joined are what
+/// ``Tokenizer/decode(_:skipSpecialTokens:)`` gives for all of them.
 public struct StreamingDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skipSpecialTokens: Bool
@@ -28,7 +29,8 @@ public struct StreamingDecoder: Sendable {
     return text
   }
 
-  /// Ends the text and returns what was held back: U+FFFD for an unfinished code point, else nothing.
+  /// Ends the text and returns what was held back: U+FFFD for an unfinished code point, else
+  /// nothing.
   public mutating func finish() -> String {
     defer { pending.removeAll() }
     return String(decoding: pending, as: UTF8.self)

@@ -1,11 +1,11 @@
 // Tokens to text: the bytes of the tokens joined, ill-formed UTF-8 replaced. No clean-up of spaces.
 
 extension Tokenizer {
-  /// The text of token ids, as `tokenizers` decodes them: ids without a token are passed over, and each
-  /// maximal ill-formed part of the joined bytes becomes U+FFFD.
+  /// The text of token ids, as `tokenizers` decodes them: ids without a token are passed over, and
+  /// each maximal ill-formed part of the joined bytes becomes U+FFFD.
   ///
   /// - Parameter skipSpecialTokens: whether special tokens are left out.
-  public func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) -> String {
+  public func decode(_ ids: [Int32], skipSpecialTokens: Bool = false) -> String {
     var bytes: [UInt8] = []
     for id in ids { appendBytes(of: id, skipSpecialTokens: skipSpecialTokens, to: &bytes) }
     return String(decoding: bytes, as: UTF8.self)

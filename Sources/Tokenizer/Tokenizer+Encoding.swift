@@ -1,5 +1,5 @@
-// Text to tokens: added tokens out of the raw text, NFC, added tokens out of the normalised text, words,
-// byte pairs. Parallel encoding of many texts is the caller's affair.
+// Text to tokens: added tokens out of the raw text, NFC, added tokens out of the normalised text,
+// words, byte pairs. Parallel encoding of many texts is the caller's affair.
 
 import Synchronization
 
@@ -18,27 +18,42 @@ extension Tokenizer {
   }
 
   /// The token ids of a text in UTF-8, in which each maximal ill-formed part counts as U+FFFD.
-  public func encode(utf8: some Sequence<UInt8>) -> [Int32] {
-    let bytes = Array(utf8)
-    return run(UTF8Text.isWellFormed(bytes) ? bytes : UTF8Text.repaired(bytes), keepingOffsets: false)
-      .ids
+  public func encode(utf8 bytes: [UInt8]) -> [Int32] {
+    run(UTF8Text.repaired(bytes), keepingOffsets: false).ids
   }
 
   /// The token ids of a text and where each came from.
   public func encodeWithOffsets(_ text: String) -> Encoding {
-    let run = run(Array(text.utf8), keepingOffsets: true)
-    return Encoding(ids: run.ids, offsets: run.offsets)
+    let (ids, offsets) = run(Array(text.utf8), keepingOffsets: true)
+    return Encoding(ids: ids, offsets: offsets)
   }
 
   /// The token ids of a text in UTF-8 and where each came from.
   ///
   /// In ill-formed text each maximal ill-formed part counts as U+FFFD, and offsets count in the text
   /// with these replacements (three bytes each).
-  public func encodeWithOffsets(utf8: some Sequence<UInt8>) -> Encoding {
-    let bytes = Array(utf8)
-    let text = UTF8Text.isWellFormed(bytes) ? bytes : UTF8Text.repaired(bytes)
-    let run = run(text, keepingOffsets: true)
-    return Encoding(ids: run.ids, offsets: run.offsets)
+  public func encodeWithOffsets(utf8 bytes: [UInt8]) -> Encoding {
+    let (ids, offsets) = run(UTF8Text.repaired(bytes), keepingOffsets: true)
+    return Encoding(ids: ids, offsets: offsets)
+  }
+
+  /// What a text is cut into before byte-pair encoding: its NFC, split; added tokens are not sought.
+  package func words(in text: String) -> [String] {
+    var bytes = Array(text.utf8)
+    if normalizes,
+      let normalized = Normalization.composed(
+        bytes, 0..<bytes.count, classes: classes, keepingSources: false)
+    {
+      bytes = normalized.bytes
+    }
+    var words: [String] = []
+    var start = 0
+    while start < bytes.count {
+      let end = pattern.endOfWord(in: bytes, from: start, to: bytes.count, classes: classes)
+      words.append(String(decoding: bytes[start..<end], as: UTF8.self))
+      start = end
+    }
+    return words
   }
 
   private func run(_ text: [UInt8], keepingOffsets: Bool)

@@ -1,9 +1,12 @@
-// The tokenizer of a model directory: loading and the questions about its tokens. Encoding and decoding are in
-// Tokenizer+Encoding.swift and Tokenizer+Decoding.swift; chat templates are another module.
+// The tokenizer of a model directory: loading and the questions about its tokens. Encoding and
+// decoding are in Tokenizer+Encoding.swift and Tokenizer+Decoding.swift; chat templates are another
+// module.
 
+import Files
 import Synchronization
 
-/// A byte-level BPE tokenizer of the Qwen family, equal to Hugging Face `tokenizers` token by token.
+/// A byte-level BPE tokenizer of the Qwen family, equal to Hugging Face `tokenizers` token by
+/// token.
 ///
 /// It may be used from many threads at once.
 public final class Tokenizer: Sendable {
@@ -27,15 +30,17 @@ public final class Tokenizer: Sendable {
   /// The token named in each role that tokenizer_config.json fills, such as "eos_token".
   public let roleTokens: [String: String]
 
-  /// Loads tokenizer.json, or else vocab.json and merges.txt, and tokenizer_config.json if there is one.
+  /// Loads tokenizer.json, or else vocab.json and merges.txt, and tokenizer_config.json if there is
+  /// one.
   ///
-  /// Where the two disagree on an added token's flags, tokenizer_config.json wins, as in transformers.
+  /// Where the two disagree on an added token's flags, tokenizer_config.json wins, as in
+  /// transformers.
   ///
   /// - Throws: ``TokenizerError`` if files are missing or damaged, or ask for what is not implemented.
   public convenience init(directory: String) throws(TokenizerError) {
-    let configFile = "\(directory)/tokenizer_config.json"
+    let configFile = FileSystem.join(directory, "tokenizer_config.json")
     var config = TokenizerConfig()
-    if let bytes = try FileBytes.read(configFile) {
+    if let bytes = try Self.readIfThere(configFile) {
       config = try TokenizerConfig(bytes, file: configFile)
     }
     if config.splitsSpecialTokens {
@@ -43,8 +48,8 @@ public final class Tokenizer: Sendable {
         file: configFile, subject: "split_special_tokens", expected: "false", actual: "true",
         hint: "chat templates need special tokens to be found in text")
     }
-    let file = "\(directory)/tokenizer.json"
-    if let bytes = try FileBytes.read(file) {
+    let file = FileSystem.join(directory, "tokenizer.json")
+    if let bytes = try Self.readIfThere(file) {
       self.init(try TokenizerFile.read(bytes, file: file), config)
     } else {
       self.init(try Self.readVocabularyFiles(directory, config), config)
@@ -78,10 +83,10 @@ public final class Tokenizer: Sendable {
   private static func readVocabularyFiles(_ directory: String, _ config: TokenizerConfig)
     throws(TokenizerError) -> TokenizerParts
   {
-    let vocabularyFile = "\(directory)/vocab.json"
-    let mergesFile = "\(directory)/merges.txt"
-    guard let vocabularyBytes = try FileBytes.read(vocabularyFile),
-      let mergesBytes = try FileBytes.read(mergesFile)
+    let vocabularyFile = FileSystem.join(directory, "vocab.json")
+    let mergesFile = FileSystem.join(directory, "merges.txt")
+    guard let vocabularyBytes = try readIfThere(vocabularyFile),
+      let mergesBytes = try readIfThere(mergesFile)
     else {
       throw .missing(
         directory: directory, expected: "tokenizer.json, or vocab.json with merges.txt",
@@ -93,6 +98,15 @@ public final class Tokenizer: Sendable {
     return TokenizerParts(
       model: BytePairEncoder(vocabulary: vocabulary, merges: merges, ignoresMerges: false),
       pattern: isQwen35 ? .qwen35 : .qwen2, normalizes: true, trimsOffsets: false, addedTokens: [])
+  }
+
+  private static func readIfThere(_ file: String) throws(TokenizerError) -> [UInt8]? {
+    do {
+      return try FileSystem.readFile(file)
+    } catch {
+      if error.isNotFound { return nil }
+      throw .unreadable(error)
+    }
   }
 
   /// The number of different tokens, added ones included. Ids can be greater where some are unused.

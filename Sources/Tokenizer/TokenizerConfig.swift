@@ -1,5 +1,5 @@
-// Reads tokenizer_config.json: which tokens begin, end and pad, and added tokens that tokenizer.json lacks.
-// The chat template in it is not this module's business.
+// Reads tokenizer_config.json: which tokens begin, end and pad, and added tokens that
+// tokenizer.json lacks. The chat template in it is not this module's business.
 
 import OrderedJSON
 

@@ -1,10 +1,12 @@
-// What can go wrong while a tokenizer is loaded. Encoding and decoding never fail: they take any bytes
-// and any ids.
+// What can go wrong while a tokenizer is loaded. Encoding and decoding never fail: they take any
+// bytes and any ids.
+
+public import Files
 
 /// Why a tokenizer could not be loaded.
 public enum TokenizerError: Error, Sendable, Hashable, CustomStringConvertible {
   /// A file is there and cannot be read.
-  case unreadable(file: String, reason: String)
+  case unreadable(FileError)
   /// The directory has neither form of a tokenizer.
   case missing(directory: String, expected: String, hint: String)
   /// A file breaks its own format.
@@ -15,7 +17,7 @@ public enum TokenizerError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The fault in one line.
   public var description: String {
     switch self {
-    case .unreadable(let file, let reason): "\(file): cannot be read: \(reason)"
+    case .unreadable(let error): error.description
     case .missing(let directory, let expected, let hint):
       "\(directory): expected \(expected), found none of them (\(hint))"
     case .malformed(let file, let subject, let expected, let actual, let hint):

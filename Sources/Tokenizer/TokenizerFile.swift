@@ -1,5 +1,5 @@
-// Reads tokenizer.json: the vocabulary and the merges straight from the bytes, the small parts through
-// OrderedJSON. Everything that changes token ids is either implemented or refused here.
+// Reads tokenizer.json: the vocabulary and the merges straight from the bytes, the small parts
+// through OrderedJSON. Everything that changes token ids is either implemented or refused here.
 
 import OrderedJSON
 

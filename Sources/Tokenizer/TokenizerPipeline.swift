@@ -1,5 +1,5 @@
-// The steps around the model as tokenizer.json names them: normaliser, splitting, post-processing, decoder.
-// Each is recognised or refused; none is run here.
+// The steps around the model as tokenizer.json names them: normaliser, splitting, post-processing,
+// decoder. Each is recognised or refused; none is run here.
 
 import OrderedJSON
 
@@ -105,8 +105,8 @@ extension AddedToken {
   /// Greatest length of an added token's text: finding one takes time with its length.
   static let maximumByteCount = 4096
 
-  /// An added token as tokenizer.json and tokenizer_config.json write it: an object with `content` and
-  /// flags. A missing flag is false, and a missing `normalized` is the opposite of `special`.
+  /// An added token as tokenizer.json and tokenizer_config.json write it: an object with `content`
+  /// and flags. A missing flag is false, and a missing `normalized` is the opposite of `special`.
   init(_ value: JSON, subject: String, file: String) throws(TokenizerError) {
     guard let content = value["content"]?.stringValue else {
       throw .malformed(

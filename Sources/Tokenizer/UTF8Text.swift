@@ -1,4 +1,5 @@
-// UTF-8 at the level of bytes: validity, repair and code-point starts. No normalisation, no graphemes.
+// UTF-8 at the level of bytes: validity, repair and code-point starts. No normalisation, no
+// graphemes.
 
 /// Operations on UTF-8 in byte arrays.
 enum UTF8Text {
@@ -17,13 +18,13 @@ enum UTF8Text {
     return true
   }
 
-  /// The bytes with each maximal ill-formed part replaced by U+FFFD.
+  /// The bytes with each maximal ill-formed part replaced by U+FFFD; well-formed bytes as they are.
   static func repaired(_ bytes: [UInt8]) -> [UInt8] {
-    Array(String(decoding: bytes, as: UTF8.self).utf8)
+    isWellFormed(bytes) ? bytes : Array(String(decoding: bytes, as: UTF8.self).utf8)
   }
 
-  /// Length of the sequence at `i`: 1…4 if well formed, −n if n bytes are ill formed, 0 if the bytes end
-  /// inside a sequence that is well formed so far.
+  /// Length of the sequence at `i`: 1…4 if well formed, −n if n bytes are ill formed, 0 if the
+  /// bytes end inside a sequence that is well formed so far.
   static func sequenceLength(_ bytes: [UInt8], at i: Int) -> Int {
     let first = bytes[i]
     let needed: Int

@@ -1,5 +1,5 @@
-// One byte of classes for every code point, unrolled from the tables. It answers what kind a code point is
-// and knows neither patterns nor composition.
+// One byte of classes for every code point, unrolled from the tables. It answers what kind a code
+// point is and knows neither patterns nor composition.
 
 /// What the split patterns, the added tokens and the NFC quick check ask of a code point.
 struct UnicodeClasses: Sendable {

@@ -1,5 +1,6 @@
-// Word characters beside added tokens. Written by Scripts/generate_unicode_tables.py
-// from the behaviour of tokenizers 0.23.3; do not edit. It holds numbers only: UnicodeClasses reads them.
+// Word characters beside added tokens.
+// Written by Scripts/generate_unicode_tables.py from the behaviour of tokenizers 0.23.3; do not
+// edit. It holds numbers only: UnicodeClasses reads them.
 
 extension UnicodeTables {
   /// `\w` as an added token with `single_word` sees it, in runs like the other classes.

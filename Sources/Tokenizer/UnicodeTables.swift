@@ -1,5 +1,6 @@
-// Unicode classes of the split patterns. Written by Scripts/generate_unicode_tables.py
-// from the behaviour of tokenizers 0.23.3; do not edit. It holds numbers only: UnicodeClasses reads them.
+// Unicode classes of the split patterns.
+// Written by Scripts/generate_unicode_tables.py from the behaviour of tokenizers 0.23.3; do not
+// edit. It holds numbers only: UnicodeClasses reads them.
 
 /// Code-point classes as runs: gap since the end of the last run, length of the run, and so on.
 enum UnicodeTables {

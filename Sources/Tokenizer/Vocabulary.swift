@@ -1,5 +1,5 @@
-// The token strings of the model and their ids: one run of bytes and an open-addressing table. Added tokens
-// are not in here unless the model's own vocabulary has them too.
+// The token strings of the model and their ids: one run of bytes and an open-addressing table.
+// Added tokens are not in here unless the model's own vocabulary has them too.
 
 /// Token strings by id and ids by token string, compared byte by byte.
 struct Vocabulary: Sendable {

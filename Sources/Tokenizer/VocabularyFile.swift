@@ -1,5 +1,5 @@
-// Reads the two big tables: a JSON object of token to id, and merges as JSON (both forms that `tokenizers`
-// has written) or as the lines of merges.txt.
+// Reads the two big tables: a JSON object of token to id, and merges as JSON (both forms that
+// `tokenizers` has written) or as the lines of merges.txt.
 
 /// Readers of vocabularies and merges.
 enum VocabularyFile {

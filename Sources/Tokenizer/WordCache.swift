@@ -1,5 +1,5 @@
-// A direct-mapped cache from short words to their tokens. It belongs to one encoding run at a time and holds
-// nothing that affects results.
+// A direct-mapped cache from short words to their tokens. It belongs to one encoding run at a time
+// and holds nothing that affects results.
 
 /// The tokens of recently met words of at most 32 bytes and four tokens.
 struct WordCache: Sendable {

@@ -16,7 +16,9 @@ struct QwenSFT: ParsableCommand {
       Options may be written with underscores too (--learning_rate); switches take true or false.
       """,
     version: version,
-    subcommands: [DataCommand.self, Tokenize.self, Devices.self])
+    subcommands: [
+      Train.self, Evaluate.self, DataCommand.self, Tokenize.self, Bench.self, Devices.self,
+    ])
 
   /// Runs the command line of this process.
   static func main() {

@@ -21,7 +21,7 @@ struct KernelTests {
 
   @Test("an oracle notices one wrong element")
   func negativeControl() {
-    let wrong = OpCase("wrong sum", [.normal([17]), .normal([17])]) { x in
+    let wrong = OpCase("wrong sum", [.normal([17, 1]), .normal([17, 1])]) { x in
       var y = x[0] + x[1]
       y.replaceRows(from: 16, with: x[0].rows(16..<17))
       return [y]

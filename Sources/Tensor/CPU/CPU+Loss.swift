@@ -56,8 +56,11 @@ private struct CrossEntropyKernel: FloatKernel {
         nll[m] = logSum - (targetLogit - largest)
         isCorrect[m] = targetLogit == largest && isFirst(row, target, largest) ? 1 : 0
         if let gradientScale {
-          writeGradient(row, columns, largest, T.Compute(1 / total), T.Compute(gradientScale))
-          row[target] = T(compute: row[target].compute - T.Compute(gradientScale))
+          let scale = T.Compute(gradientScale)
+          writeGradient(row, columns, largest, T.Compute(1 / total), scale)
+          // From the logit, not from what was just written: a bfloat16 is rounded once.
+          let p = T.Compute.exponential(targetLogit - largest) * T.Compute(1 / total)
+          row[target] = T(compute: (p - 1) * scale)
         }
       }
     }

@@ -5,7 +5,6 @@ import OrderedJSON
 public import SFT
 
 extension TrainedTurns: ExpressibleByArgument {}
-extension Truncation: ExpressibleByArgument {}
 
 /// What is done with the reasoning of assistant turns.
 enum ThinkingPolicy: String, CaseIterable, ExpressibleByArgument {

@@ -157,7 +157,7 @@ package struct DataReport: Sendable {
           + "\(overCount) rows, \(cutOffCount) of them with nothing trained left")
     }
     lines.append("duplicates      \(duplicateCount)")
-    let shown = faults.prefix(50)
+    let shown = (faults.filter { !$0.isUsable } + faults.filter(\.isUsable)).prefix(50)
     if !shown.isEmpty { lines.append("faults          \(faults.count)") }
     lines += shown.map { "  " + Diagnostics.oneLine($0.description) }
     if faults.count > shown.count { lines.append("  … and \(faults.count - shown.count) more") }

@@ -25,7 +25,7 @@ struct RowPreview {
     let isTrained = row.labels.map { $0 != EncodedRow.ignoredLabel }
     while start < isTrained.count {
       let end = isTrained[start...].firstIndex { $0 != isTrained[start] } ?? isTrained.count
-      let text = tokenizer.decode(row.inputIDs[start..<end])
+      let text = tokenizer.decode(Array(row.inputIDs[start..<end]))
       pieces.append(Piece(text: text, isTrained: isTrained[start]))
       start = end
     }

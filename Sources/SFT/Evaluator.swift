@@ -1,0 +1,107 @@
+// Loss and accuracy on held-out rows, a few rows at a time; logits never exist whole.
+
+import Autograd
+import Glibc
+public import QwenModel
+public import Tensor
+
+/// What a model makes of rows it is not trained on.
+public struct Evaluation: Sendable {
+  /// Σ −log p over all trained tokens.
+  public private(set) var totalNegativeLogLikelihood = 0.0
+  /// Number of trained tokens.
+  public private(set) var trainedTokenCount = 0
+  /// Trained tokens whose most likely prediction was right.
+  public private(set) var correctTokenCount = 0
+
+  /// Mean −log p; 0 without a trained token.
+  public var loss: Double { totalNegativeLogLikelihood / Double(max(trainedTokenCount, 1)) }
+  /// e to the loss.
+  public var perplexity: Double { exp(loss) }
+  /// Share of right predictions.
+  public var meanTokenAccuracy: Double {
+    Double(correctTokenCount) / Double(max(trainedTokenCount, 1))
+  }
+
+  /// The keys and values that the log and `evaluate` print.
+  public var values: [(key: String, value: Double)] {
+    [
+      ("eval_loss", loss), ("eval_perplexity", perplexity),
+      ("eval_mean_token_accuracy", meanTokenAccuracy),
+      ("eval_trained_tokens", Double(trainedTokenCount)),
+    ]
+  }
+
+  fileprivate mutating func add(_ nll: some Sequence<Double>, correct: Int) {
+    for value in nll {
+      totalNegativeLogLikelihood += value
+      trainedTokenCount += 1
+    }
+    correctTokenCount += correct
+  }
+}
+
+/// Evaluates a model.
+public struct Evaluator {
+  private let model: QwenModel
+  private let device: Device
+
+  /// Tokens that go through the model at a time, unless a single row has more.
+  private static let tokensPerPass = 1024
+
+  public init(model: QwenModel, on device: Device) {
+    self.model = model
+    self.device = device
+  }
+
+  /// Evaluates `rows`; `onRow` gets the log-probabilities of the trained tokens of every row, in order.
+  public func evaluate(
+    _ rows: [EncodedRow], onRow: (_ index: Int, _ logProbabilities: [Double]) throws -> Void = { _, _ in }
+  ) throws -> Evaluation {
+    var result = Evaluation()
+    var start = 0
+    while start < rows.count {
+      var (end, tokens) = (start, 0)
+      while end < rows.count
+        && (end == start || tokens + rows[end].inputIDs.count <= Evaluator.tokensPerPass)
+      {
+        tokens += rows[end].inputIDs.count
+        end += 1
+      }
+      try evaluate(rows[start..<end], &result, onRow)
+      start = end
+    }
+    return result
+  }
+
+  private func evaluate(
+    _ rows: ArraySlice<EncodedRow>, _ result: inout Evaluation,
+    _ onRow: (Int, [Double]) throws -> Void
+  ) throws {
+    for row in rows {
+      for id in row.inputIDs where id < 0 || Int(id) >= model.config.vocabSize {
+        throw TrainingError.tokenOutOfRange(
+          id: Int(id), vocabulary: model.config.vocabSize, place: "\(row.file):\(row.line)")
+      }
+    }
+    // Rows that train nothing cost nothing.
+    let useful = rows.filter { $0.trainedTokenCount > 0 }
+    var nll: [Double] = []
+    if let batch = TrainingBatch(Array(useful), on: device) {
+      let tape = Tape(mode: .inference)
+      let hidden = model.hidden(batch.tokens, on: tape)
+      let (_, statistics) = linearCrossEntropy(
+        hidden: hidden, weight: tape.leaf(model.headWeight), rows: batch.rows,
+        targets: batch.targets, scale: 1)
+      nll = try statistics.nll.doubles()
+      let correct = try statistics.isCorrect.array(of: UInt8.self).reduce(0) { $0 + Int($1) }
+      result.add(nll, correct: correct)
+    }
+    var offset = 0
+    for index in rows.indices {
+      let count = rows[index].trainedTokenCount
+      try onRow(index, nll[offset..<offset + count].map { -$0 })
+      offset += count
+    }
+  }
+}

@@ -1,0 +1,96 @@
+// `qwen-sft bench`: how fast this machine is on a model.
+
+import ArgumentParser
+import OrderedJSON
+import QwenModel
+import SFT
+import Tensor
+
+/// Training and decoding speed of this machine on a model.
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measures training or decoding speed and memory on this machine.")
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var adapter: AdapterOptions
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup var common: CommonOptions
+
+  @Option(help: ArgumentHelp("Tokens of a row.", valueName: "n")) var tokens = 512
+  @Option(help: ArgumentHelp("Rows of a step.", valueName: "n")) var batch = 1
+  @Option(help: ArgumentHelp("Steps; the first is warm-up.", valueName: "n")) var steps = 4
+  @Option(help: ArgumentHelp("Share of the tokens that are trained.", valueName: "share"))
+  var trainedShare = 0.5
+  @Option(defaultAsFlag: .full, help: "Recompute blocks in backward: full or off.")
+  var gradientCheckpointing: CheckpointingMode?
+  @Option(help: ArgumentHelp("Measure generation of so many tokens instead.", valueName: "n"))
+  var decode: Int?
+  @Option(help: ArgumentHelp("Tokens of the prompt with --decode.", valueName: "n"))
+  var promptTokens = 128
+  @Flag(help: "Print one JSON value.") var json = false
+
+  mutating func validate() throws {
+    for (name, value) in [
+      ("tokens", tokens), ("batch", batch), ("steps", steps), ("prompt_tokens", promptTokens),
+      ("decode", decode ?? 1),
+    ] where !(1...(1 << 20)).contains(value) {
+      throw ValidationError("--\(name): expected 1 or more, found \(value)")
+    }
+    if !(trainedShare > 0 && trainedShare <= 1) {
+      throw ValidationError("--trained_share: expected above 0 to 1, found \(trainedShare)")
+    }
+  }
+
+  mutating func run() throws {
+    let device = try common.start()
+    let folder = try model.folder()
+    Session.noteUnsupported(precision)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let network = try Session.model(folder, adapter: try adapter.folder(), on: device)
+    let loadSeconds = (clock.now - start).inSeconds
+    let result = try decode.map { try measureDecoding(network, newTokens: $0) }
+      ?? measureTraining(network, device, loadSeconds)
+    if json {
+      try StandardOutput.write(line: JSON.object(result).serialized())
+    } else {
+      for (key, value) in result {
+        try StandardOutput.write(line: "\(key): \(value.serialized())")
+      }
+    }
+  }
+
+  private func measureTraining(_ network: QwenModel, _ device: Device, _ loadSeconds: Double) throws
+    -> JSONObject
+  {
+    var benchmark = TrainingBenchmark()
+    benchmark.tokens = tokens
+    benchmark.batch = batch
+    benchmark.steps = steps
+    benchmark.trainedShare = trainedShare
+    benchmark.gradientCheckpointing = gradientCheckpointing?.isOn ?? false
+    let result = try benchmark.run(network, on: device)
+    return JSONObject([
+      ("tokens_per_second", .number(result.tokensPerSecond)),
+      ("step_seconds", .array(result.stepSeconds.map { .number($0) })),
+      ("load_seconds", .number(loadSeconds)),
+      ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
+      ("device", .string(device.name)), ("threads", .integer(Workers.count)),
+      ("loss", .number(result.loss)),
+    ])
+  }
+
+  private func measureDecoding(_ network: QwenModel, newTokens: Int) throws -> JSONObject {
+    var random = RandomSequence(RandomStream(seed: 42, purpose: .test))
+    let prompt = (0..<promptTokens).map { _ in
+      Int32.random(in: 0..<Int32(max(1, network.config.vocabSize - 1000)), using: &random)
+    }
+    let output = try Generator(model: network, stopIDs: [], options: .greedy)
+      .generate(prompt: prompt, maxNewTokens: newTokens)
+    return JSONObject([
+      ("decode_tokens_per_second", .number(Double(max(newTokens - 1, 1)) / output.decodeSeconds)),
+      ("prompt_tokens_per_second", .number(Double(promptTokens) / output.promptSeconds)),
+      ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
+    ])
+  }
+}

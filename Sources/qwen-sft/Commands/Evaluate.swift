@@ -1,0 +1,63 @@
+// `qwen-sft evaluate`: loss, perplexity and accuracy on a file.
+
+import ArgumentParser
+import Files
+import OrderedJSON
+import SFT
+import Tensor
+
+/// Loss, perplexity and token accuracy on a data file.
+struct Evaluate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measures loss, perplexity and token accuracy on conversations.")
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var adapter: AdapterOptions
+  @OptionGroup var data: DataOptions
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup var common: CommonOptions
+
+  @Flag(help: "Print one JSON value.")
+  var json = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Write a JSON array a row: the log-probability of each trained token.", valueName: "file"))
+  var logprobs: String?
+
+  mutating func run() throws {
+    let device = try common.start()
+    let folder = try model.folder()
+    let adapterFolder = try adapter.folder()
+    let paths = try data.paths()
+    Session.noteUnsupported(precision)
+    let encoder = try ConversationEncoder(folder: folder)
+    var rows: [EncodedRow] = []
+    for encoded in encoder.encode(try ConversationReader.readAll(paths)) {
+      let row = try encoded.get().row
+      rows.append(try data.maxSeqLength.map { try row.truncated(to: $0, .keepStart) ?? row } ?? row)
+    }
+    let network = try Session.model(folder, adapter: adapterFolder, on: device)
+    let file = try logprobs.map { try AtomicFile(path: $0) }
+    let result = try Evaluator(model: network, on: device).evaluate(rows) { _, values in
+      try file?.write(JSON.array(values.map { .number($0) }).serialized() + "\n")
+    }
+    try file?.commit()
+    try print(result)
+  }
+
+  private func print(_ result: Evaluation) throws {
+    if json {
+      let object = JSONObject(
+        result.values.map { key, value in
+          (key, key == "eval_trained_tokens" ? .integer(Int(value)) : .number(value))
+        })
+      try StandardOutput.write(line: JSON.object(object).serialized())
+    } else {
+      try StandardOutput.write(
+        line: "loss \(fixed(result.loss, digits: 4)), perplexity \(fixed(result.perplexity, digits: 3)), "
+          + "token accuracy \(fixed(100 * result.meanTokenAccuracy, digits: 2)) %, "
+          + "\(result.trainedTokenCount) trained tokens")
+    }
+  }
+}

@@ -1,0 +1,102 @@
+// `qwen-sft train`: parse, build, run.
+
+import ArgumentParser
+import NN
+import QwenModel
+import SFT
+import Tensor
+
+/// LoRA (or full) supervised fine-tuning.
+struct Train: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Fine-tunes a model on conversations; the loss is on the assistant's tokens alone.")
+
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Model") var adapter: AdapterOptions
+  @OptionGroup(title: "Data") var data: DataOptions
+  @OptionGroup(title: "Adapter") var lora: LoRAOptions
+  @OptionGroup(title: "Training") var options: TrainOptions
+  @OptionGroup(title: "Training") var precision: PrecisionOptions
+  @OptionGroup var common: CommonOptions
+
+  mutating func run() throws {
+    let device = try common.start()
+    let isDemo = model.model == nil
+    let output = try options.outputFolder(isDemo: isDemo)
+    var config = options.config(
+      outputDir: output, lora: lora.config, maxSeqLength: data.maxSeqLength)
+    try config.validate()
+    let folder = try model.folder()
+    let adapterFolder = try adapter.folder()
+    let paths = try data.paths()
+    Session.noteUnsupported(precision)
+    if options.full && adapterFolder != nil {
+      throw ValidationError("--full trains all parameters and takes no --adapter")
+    }
+    // 1. The data is read and encoded before any weight is.
+    let rows = try TrainingData.rows(folder: folder, paths: paths, config: config)
+    // 2. The model, and what of it is trained.
+    let network = try QwenModel.load(directory: folder, on: device)
+    let settings = try prepare(
+      network, adapterFolder, baseModel: model.model ?? folder, &config, on: device)
+    // 3. The run.
+    Interrupts.listen()
+    let reporter = TrainingReporter(
+      outputDir: output, isContinued: options.resumeFromCheckpoint != nil)
+    let trainer = try Trainer(
+      model: network, rows: rows, config: config,
+      artifacts: RunArtifacts(modelDirectory: folder, adapter: settings), on: device,
+      shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
+    guard try resume(trainer) else { return }
+    do throws(TrainingError) {
+      _ = try trainer.run()
+    } catch {
+      reporter.end()
+      guard case .interrupted = error else { throw error }
+      Diagnostics.notice(error.description)
+      throw ExitCode(Interrupts.exitCode)
+    }
+  }
+
+  /// Marks what is trained; the adapter's settings, nil for full training.
+  private func prepare(
+    _ network: QwenModel, _ adapterFolder: String?, baseModel: String,
+    _ config: inout TrainingConfig, on device: Device
+  ) throws -> AdapterConfig? {
+    guard let fresh = config.lora else {
+      network.setTrainable(true)
+      return nil
+    }
+    if let adapterFolder {
+      var settings = try AdapterFile.load(
+        adapterFolder, into: network, dropout: lora.loraDropout, on: device)
+      settings.baseModel = baseModel
+      return settings
+    }
+    let paths = try network.injectLoRA(fresh)
+    for (_, adapter) in network.namedAdapters() {
+      adapter.initialize(seed: config.seed, on: device)
+    }
+    return AdapterConfig(fresh, paths: paths, baseModel: baseModel)
+  }
+
+  /// Takes up an earlier run where asked to; false when there is nothing left to do.
+  private func resume(_ trainer: Trainer) throws -> Bool {
+    guard let source = options.resumeFromCheckpoint, source.lowercased() != "false" else {
+      return true
+    }
+    guard source.lowercased() == "true" else {
+      try trainer.resume(from: source)
+      return true
+    }
+    switch trainer.resumeFromNewestCheckpoint() {
+    case .finished:
+      Diagnostics.notice("the run has finished already; nothing to do")
+      return false
+    case .resumed(let folder): Diagnostics.notice("continuing from \(folder)")
+    case .fromBeginning:
+      Diagnostics.notice("no whole checkpoint to continue from; starting from the beginning")
+    }
+    return true
+  }
+}

@@ -1,0 +1,49 @@
+// A model ready for work: its folder, its tokenizer and template, its weights, its adapter.
+
+import Files
+import NN
+import OrderedJSON
+import QwenModel
+import SFT
+import Tensor
+import Tokenizer
+
+/// Loading what the commands share.
+enum Session {
+  /// Says once that a precision is not there yet and float32 is used.
+  static func noteUnsupported(_ precision: PrecisionOptions) {
+    if precision.useQLoRA {
+      Diagnostics.notice("--use_qlora: 4-bit weights are not available yet; training in float32")
+    }
+    if precision.bf16 == true {
+      Diagnostics.notice("--bf16: bfloat16 is not available yet; computing in float32")
+    }
+  }
+
+  /// The model in `folder`, with the adapter in `adapter` where there is one.
+  static func model(_ folder: String, adapter: String?, on device: Device) throws -> QwenModel {
+    let model = try QwenModel.load(directory: folder, on: device)
+    if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
+    return model
+  }
+
+  /// Ids that end an answer: those of generation_config.json, config.json, `<|im_end|>` and `<|endoftext|>`.
+  static func stopIDs(_ folder: String, model: QwenModel, tokenizer: Tokenizer) throws -> Set<Int32> {
+    var ids = Set(model.config.eosTokenIDs.map { Int32($0) })
+    let path = FileSystem.join(folder, "generation_config.json")
+    if FileSystem.kind(of: path) == .file {
+      let value: JSON
+      do { value = try JSON.parse(FileSystem.readFile(path)) } catch {
+        throw CLIError.argument(option: "model", problem: "\(path): \(error)")
+      }
+      let eos = value["eos_token_id"] ?? .null
+      for id in eos.arrayValue ?? [eos] {
+        if let number = id.integerValue, let small = Int32(exactly: number) { ids.insert(small) }
+      }
+    }
+    for token in ["<|im_end|>", "<|endoftext|>"] {
+      if let id = tokenizer.tokenID(for: token) { ids.insert(id) }
+    }
+    return ids
+  }
+}

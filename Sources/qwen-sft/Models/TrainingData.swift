@@ -1,0 +1,28 @@
+// Rows for training, with a word on what was left out.
+
+import SFT
+
+/// Reading and encoding training data.
+enum TrainingData {
+  /// The rows of `paths` as the model in `folder` sees them.
+  static func rows(folder: String, paths: [String], config: TrainingConfig) throws -> [EncodedRow] {
+    let encoder = try ConversationEncoder(folder: folder)
+    let (rows, report) = try encoder.trainingRows(
+      ConversationReader.readAll(paths), maximumLength: config.maxSeqLength,
+      truncation: config.truncation)
+    if report.openTurns > 0 {
+      Diagnostics.notice(
+        "the chat template leaves the last assistant turn open in \(report.openTurns) rows: <|im_end|> was appended and is trained")
+    }
+    let dropped = report.droppedTooLong + report.droppedCutOff
+    if dropped > 0 {
+      Diagnostics.notice(
+        "\(dropped) of \(report.rowCount) rows were dropped: nothing trained is within --max_seq_length \(config.maxSeqLength)")
+    }
+    if report.truncated > 0 {
+      Diagnostics.notice(
+        "\(report.truncated) of \(report.rowCount) rows were cut to --max_seq_length \(config.maxSeqLength)")
+    }
+    return rows
+  }
+}

@@ -1,0 +1,181 @@
+// The settings of a run as options, with transformers' and PEFT's names, and how they become a TrainingConfig.
+
+public import ArgumentParser
+import NN
+public import SFT
+
+/// How often, how fast, how long.
+struct TrainOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Folder for the adapter, checkpoints and logs.", valueName: "dir"))
+  var outputDir: String?
+
+  @Option(help: ArgumentHelp("Passes over the data.", valueName: "n"))
+  var numTrainEpochs = 1.0
+
+  @Option(help: ArgumentHelp("Optimizer steps; wins over the epochs.", valueName: "n"))
+  var maxSteps: Int?
+
+  @Option(help: ArgumentHelp("Rows of a micro-batch.", valueName: "n"))
+  var perDeviceTrainBatchSize = 1
+
+  @Option(help: ArgumentHelp("Micro-batches of an optimizer step.", valueName: "n"))
+  var gradientAccumulationSteps = 8
+
+  @Option(help: ArgumentHelp("Peak learning rate.", valueName: "rate"))
+  var learningRate = 2e-4
+
+  @Option(help: ArgumentHelp("Shape of the learning rate.", valueName: "name"))
+  var lrSchedulerType = LearningRateSchedule.Kind.linear
+
+  @Option(help: ArgumentHelp("Steps of warm-up.", valueName: "n"))
+  var warmupSteps = 0
+
+  @Option(help: ArgumentHelp("Warm-up as a share of all steps.", valueName: "share"))
+  var warmupRatio = 0.0
+
+  @Option(help: ArgumentHelp("Decoupled weight decay.", valueName: "rate"))
+  var weightDecay = 0.0
+
+  @Option(help: ArgumentHelp("AdamW's β₁.", valueName: "beta"))
+  var adamBeta1 = 0.9
+
+  @Option(help: ArgumentHelp("AdamW's β₂.", valueName: "beta"))
+  var adamBeta2 = 0.999
+
+  @Option(help: ArgumentHelp("AdamW's ε.", valueName: "epsilon"))
+  var adamEpsilon = 1e-8
+
+  @Option(help: ArgumentHelp("Largest gradient norm; 0 switches clipping off.", valueName: "norm"))
+  var maxGradNorm = 1.0
+
+  @Option(help: "What happens to rows that are too long: keep_start, keep_end, drop or error.")
+  var truncation = Truncation.keepStart
+
+  @Option(
+    defaultAsFlag: .full,
+    help: "Recompute blocks in backward instead of keeping them: full (or true), off (or false).")
+  var gradientCheckpointing: CheckpointingMode?
+
+  @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Visit rows in a random order.")
+  var shuffle = true
+
+  @Option(help: ArgumentHelp("Seed of the adapter, the order and dropout.", valueName: "n"))
+  var seed: UInt64 = 42
+
+  @Option(help: ArgumentHelp("Steps between log entries.", valueName: "n"))
+  var loggingSteps = 10
+
+  @Option(help: "When to write checkpoints: no, steps or epoch.")
+  var saveStrategy = TrainingConfig.SaveStrategy.steps
+
+  @Option(help: ArgumentHelp("Steps between checkpoints.", valueName: "n"))
+  var saveSteps = 500
+
+  @Option(help: ArgumentHelp("Checkpoints to keep (default: all).", valueName: "n"))
+  var saveTotalLimit: Int?
+
+  @Option(
+    defaultAsFlag: "true",
+    help: ArgumentHelp("A checkpoint folder, or true for the newest.", valueName: "dir"))
+  var resumeFromCheckpoint: String?
+
+  @Flag(help: "Train all parameters instead of an adapter.")
+  var full = false
+
+  /// The folder for results: `out` where the demo is trained.
+  func outputFolder(isDemo: Bool) throws -> String {
+    if let outputDir { return outputDir }
+    guard isDemo else {
+      throw ValidationError("--output_dir is required: where should the adapter go?")
+    }
+    return "out"
+  }
+
+  /// The settings of the run.
+  func config(outputDir: String, lora: LoRAConfig, maxSeqLength: Int?) -> TrainingConfig {
+    var config = TrainingConfig(outputDir: outputDir)
+    config.numTrainEpochs = numTrainEpochs
+    config.maxSteps = maxSteps
+    config.perDeviceTrainBatchSize = perDeviceTrainBatchSize
+    config.gradientAccumulationSteps = gradientAccumulationSteps
+    config.learningRate = learningRate
+    config.lrSchedulerType = lrSchedulerType
+    config.warmupSteps = warmupSteps
+    config.warmupRatio = warmupRatio
+    config.weightDecay = weightDecay
+    config.adamBeta1 = adamBeta1
+    config.adamBeta2 = adamBeta2
+    config.adamEpsilon = adamEpsilon
+    config.maxGradNorm = maxGradNorm
+    config.maxSeqLength = maxSeqLength ?? config.maxSeqLength
+    config.truncation = truncation
+    config.gradientCheckpointing = gradientCheckpointing?.isOn ?? false
+    config.lora = full ? nil : lora
+    config.shuffle = shuffle
+    config.seed = seed
+    config.loggingSteps = loggingSteps
+    config.saveStrategy = saveStrategy
+    config.saveSteps = saveSteps
+    config.saveTotalLimit = saveTotalLimit
+    return config
+  }
+}
+
+/// The adapter to make.
+struct LoRAOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Rank of the adapter.", valueName: "n"))
+  var loraR = 16
+
+  @Option(help: ArgumentHelp("Scale of the adapter: alpha / rank.", valueName: "alpha"))
+  var loraAlpha = 32.0
+
+  @Option(
+    help: ArgumentHelp(
+      "Dropout before the adapter (default: 0.05, or what the starting adapter has).",
+      valueName: "p"))
+  var loraDropout: Double?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Linear maps that get an adapter: names separated by commas or spaces, or all-linear.",
+      valueName: "names"))
+  var targetModules: [String] = []
+
+  @Flag(
+    name: .customLong("use-rslora"), inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Scale by alpha / √rank.")
+  var useRSLoRA = false
+
+  /// The settings of a fresh adapter.
+  var config: LoRAConfig {
+    let names = targetModules.flatMap { $0.split(whereSeparator: { $0 == "," || $0 == " " }) }
+      .map { String($0) }
+    let targets: LoRAConfig.Targets =
+      names.isEmpty
+      ? .names(LoRAConfig.defaultTargets) : names == ["all-linear"] ? .allLinear : .names(names)
+    return LoRAConfig(
+      rank: loraR, alpha: loraAlpha, dropout: loraDropout ?? 0.05, targets: targets,
+      useRSLoRA: useRSLoRA)
+  }
+}
+
+/// What blocks keep for backward.
+enum CheckpointingMode: String, ExpressibleByArgument {
+  case full, off
+
+  /// Truth values are taken too, as transformers takes them.
+  init?(argument: String) {
+    switch argument.lowercased() {
+    case "full", "true", "yes", "1": self = .full
+    case "off", "false", "no", "0": self = .off
+    default: return nil
+    }
+  }
+
+  var isOn: Bool { self == .full }
+}
+
+extension LearningRateSchedule.Kind: ExpressibleByArgument {}
+extension TrainingConfig.SaveStrategy: ExpressibleByArgument {}
+extension Truncation: ExpressibleByArgument {}

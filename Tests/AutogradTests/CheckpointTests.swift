@@ -1,0 +1,217 @@
+// Checkpointing gives the gradients of the plain block, draws the same random numbers, and frees what is inside.
+
+import Autograd
+import Tensor
+import TensorTestSupport
+import Testing
+
+/// A block with everything that a transformer block trains: norm, a map with an adapter and dropout, attention.
+private final class Block {
+  let norm = Parameter(shape: [8])
+  let weight = Parameter(shape: [8, 8], isTrainable: false)
+  let a = Parameter(shape: [3, 8])
+  let b = Parameter(shape: [8, 3])
+  var parameters: [Parameter] { [norm, weight, a, b] }
+
+  init(dtype: DType = .float64) {
+    for (index, parameter) in parameters.enumerated() {
+      parameter.value = .normal(
+        parameter.shape, standardDeviation: 0.5, dtype: dtype,
+        stream: RandomStream(seed: 2, purpose: .test, index: index))
+    }
+  }
+
+  func callAsFunction(_ x: Variable) -> Variable {
+    let tape = x.tape
+    let h = tape.record(RMSNormalize(epsilon: 1e-6), [x, tape.leaf(norm)])
+    let dropout = tape.randomness.map { (probability: 0.3, stream: $0.dropout(module: 4)) }
+    let q = tape.record(
+      LoRALinearMap(hasBias: false, scale: 2, dropout: dropout),
+      [h, tape.leaf(weight), tape.leaf(a), tape.leaf(b)]
+    ).reshaped([x.shape[0], 2, 4])
+    let y = Autograd.attention(q, q, q, scale: 0.5, documents: [0, 2, x.shape[0]])
+    return y.reshaped(x.shape) + x
+  }
+}
+
+@Suite("Checkpoint")
+struct CheckpointTests {
+  private static let x = Tensor.normal(
+    [5, 8], dtype: .float64, stream: RandomStream(seed: 3, purpose: .test))
+  private static let dy = Tensor.normal(
+    [5, 8], dtype: .float64, stream: RandomStream(seed: 3, purpose: .test, index: 1))
+
+  /// Output, gradient of x (where it is an input) and gradients of the parameters, twice through the block.
+  private static func run(
+    checkpointed: Bool, randomness: Randomness?, isInput: Bool = true
+  ) throws -> [[Double]?] {
+    let block = Block()
+    let tape = Tape(randomness: randomness)
+    let input = isInput ? tape.input(x) : tape.constant(x)
+    func apply(_ x: Variable) -> Variable {
+      checkpointed ? checkpoint(x) { block($0) } : block(x)
+    }
+    let y = apply(apply(input))
+    tape.backward(from: y, seed: dy)
+    return try [y.value, tape.gradient(of: input)].map { try $0?.doubles() }
+      + block.parameters.map { try $0.gradient?.doubles() }
+  }
+
+  private static func isSame(_ a: [[Double]?], _ b: [[Double]?]) -> Bool {
+    zip(a, b).allSatisfy { a, b in
+      guard let a, let b else { return a == nil && b == nil }
+      return Tolerance.of(.float64).violation(
+        actual: HostArray([a.count], a), expected: HostArray([b.count], b)) == nil
+    }
+  }
+
+  @Test("checkpointed gradients are the plain ones, with and without dropout")
+  func equality() throws {
+    for randomness in [nil, Randomness(seed: 1, pass: 7)] {
+      let plain = try CheckpointTests.run(checkpointed: false, randomness: randomness)
+      let kept = try CheckpointTests.run(checkpointed: true, randomness: randomness)
+      #expect(CheckpointTests.isSame(plain, kept))
+      #expect(plain[0] == kept[0])
+      #expect(kept[1] != nil && kept[2] != nil && kept[3] == nil && kept[4] != nil)
+    }
+  }
+
+  @Test("another pass draws other dropout masks")
+  func passes() throws {
+    let first = try CheckpointTests.run(
+      checkpointed: true, randomness: Randomness(seed: 1, pass: 0))
+    let again = try CheckpointTests.run(
+      checkpointed: true, randomness: Randomness(seed: 1, pass: 0))
+    let second = try CheckpointTests.run(
+      checkpointed: true, randomness: Randomness(seed: 1, pass: 1))
+    let none = try CheckpointTests.run(checkpointed: true, randomness: nil)
+    #expect(first[0] == again[0] && first[4] == again[4])
+    #expect(first[0] != second[0] && first[0] != none[0])
+  }
+
+  @Test("trained parameters inside a checkpoint of a constant get their gradients")
+  func constantInput() throws {
+    let plain = try CheckpointTests.run(checkpointed: false, randomness: nil, isInput: false)
+    let kept = try CheckpointTests.run(checkpointed: true, randomness: nil, isInput: false)
+    #expect(plain[1] == nil && kept[1] == nil && kept[2] != nil && kept[4] != nil)
+    #expect(CheckpointTests.isSame(plain, kept))
+  }
+
+  @Test("gradients of checkpointed blocks accumulate over tapes")
+  func accumulation() throws {
+    let block = Block()
+    var once: [Double] = []
+    for pass in 0..<2 {
+      let tape = Tape()
+      let y = checkpoint(tape.constant(CheckpointTests.x)) { block($0) }
+      tape.backward(from: y, seed: CheckpointTests.dy)
+      let gradient = try #require(block.a.gradient).doubles()
+      if pass == 0 { once = gradient }
+      let expected = once.map { Double(pass + 1) * $0 }
+      #expect(
+        Tolerance.of(.float64).violation(
+          actual: HostArray([24], gradient), expected: HostArray([24], expected)) == nil)
+    }
+  }
+
+  @Test("checkpoints nest")
+  func nesting() throws {
+    let block = Block()
+    func gradients(_ body: @escaping (Variable) -> Variable) throws -> [[Double]?] {
+      for parameter in block.parameters { parameter.clearGradient() }
+      let tape = Tape(randomness: Randomness(seed: 1, pass: 2))
+      let input = tape.input(CheckpointTests.x)
+      tape.backward(from: body(input), seed: CheckpointTests.dy)
+      return try [tape.gradient(of: input)?.doubles()]
+        + block.parameters.map { try $0.gradient?.doubles() }
+    }
+    let plain = try gradients { block(block($0)) }
+    let nested = try gradients { x in
+      checkpoint(x) { y in block(checkpoint(y) { block($0) }) }
+    }
+    #expect(CheckpointTests.isSame(plain, nested))
+  }
+
+  @Test("a checkpoint keeps its input and nothing else")
+  func memory() async {
+    await #expect(processExitsWith: .success) {
+      let block = Block(dtype: .float32)
+      func kept(_ checkpointed: Bool) -> Int {
+        let tape = Tape()
+        let x = tape.input(Tensor.ones([64, 8]))
+        let before = Device.cpu.memory.liveByteCount
+        let y = checkpointed ? checkpoint(x) { block($0) } : block(x)
+        let bytes = Device.cpu.memory.liveByteCount - before
+        withExtendedLifetime((tape, y)) {}
+        return bytes
+      }
+      // The output, and no more than the input beside it.
+      precondition(kept(true) == 64 * 8 * 4)
+      precondition(kept(false) > 4 * 64 * 8 * 4)
+    }
+  }
+
+  @Test("in inference a checkpoint is its body")
+  func inference() throws {
+    let block = Block()
+    let tape = Tape(mode: .inference)
+    let x = tape.constant(CheckpointTests.x)
+    let (y, z) = (checkpoint(x) { block($0) }, block(x))
+    #expect(try y.value.doubles() == z.value.doubles())
+    #expect(tape.nodeCount == 0)
+  }
+
+  @Test("a training step misses the pool only the first time")
+  func poolMisses() async {
+    await #expect(processExitsWith: .success) {
+      try TrainingStep.run()
+    }
+  }
+}
+
+/// A small training step with everything in it: blocks under checkpoints, loss, clipping norm, optimizer.
+private enum TrainingStep {
+  static func run() throws {
+    let block = Block(dtype: .float32)
+    let trained = block.parameters.filter(\.isTrainable)
+    var first = trained.map { Tensor.zeros($0.shape) }
+    var second = first.map { $0.copied() }
+    let head = Tensor.normal([33, 8], stream: RandomStream(seed: 1, purpose: .test, index: 50))
+    var (misses, live, losses) = (0, 0, [Double]())
+    for step in 1...12 {
+      let tape = Tape(randomness: Randomness(seed: 9, pass: 0))
+      let x = tape.constant(
+        Tensor.normal([40, 8], stream: RandomStream(seed: 1, purpose: .test, index: 51)))
+      let y = checkpoint(checkpoint(x) { block($0) }) { block($0) }
+      let loss = Autograd.linearCrossEntropy(
+        hidden: y, weight: tape.constant(head), rows: Tensor((0..<20).map { Int32(2 * $0) }),
+        targets: Tensor((0..<20).map { Int32($0) }), scale: 1 / 20.0
+      ).loss
+      tape.backward(from: loss)
+      for (index, parameter) in trained.enumerated() {
+        guard let gradient = parameter.gradient else {
+          preconditionFailure("a trained parameter has no gradient")
+        }
+        _ = try gradient.squaredNorm().item()
+        parameter.update { value in
+          value.applyAdamW(
+            gradient: gradient, firstMoment: &first[index], secondMoment: &second[index],
+            step: AdamWStep(
+              learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0,
+              step: step))
+        }
+        parameter.clearGradient()
+      }
+      losses.append(try loss.value.item())
+      let memory = Device.cpu.memory
+      if step == 2 { (misses, live) = (memory.missCount, memory.liveByteCount) }
+      if step > 2 {
+        precondition(memory.missCount == misses, "step \(step) missed the pool")
+        precondition(memory.liveByteCount == live, "step \(step) keeps more than the one before")
+      }
+    }
+    precondition(misses > 0)
+    // The same batch each time: it is learned.
+    precondition(losses[11] < losses[0] - 0.05, "losses \(losses)")
+  }
+}

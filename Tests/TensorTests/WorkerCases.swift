@@ -1,0 +1,33 @@
+// The kernels that must give the same bits for every number of threads: all but those that call BLAS.
+
+import Tensor
+import TensorTestSupport
+
+/// Runs every kernel without a matrix product, at sizes that make several tasks.
+enum WorkerCases {
+  static func results() -> [Tensor] {
+    let shape: Shape = [40, 1027]
+    var cases: [OpCase] = UnaryOp.allCases.map { OpCases.unary($0, shape) }
+    cases += BinaryOp.allCases.map { OpCases.binary($0, shape) }
+    cases += [
+      OpCases.scale(shape), OpCases.accumulate(shape), OpCases.addRow(shape),
+      OpCases.swiGLU(shape), OpCases.swiGLUBackward(shape), OpCases.sumOfRows([300, 333]),
+      OpCases.squaredNorm([70_001]), OpCases.rmsNorm(shape),
+      OpCases.rmsNormBackward(shape, needsWeight: true),
+      OpCases.rotary(rows: 33, heads: 5, headDim: 128, half: 64, inverse: false),
+      OpCases.embedding(rows: (0..<40).map { $0 % 11 }, table: [11, 1027]),
+      OpCases.crossEntropy(rows: 5, vocabulary: 5003, withGradient: true),
+      OpCases.adamW([70_001], step: 3), OpCases.dropout(shape, probability: 0.1),
+    ]
+    var results = cases.flatMap { $0.kernel($0.tensors(.float32)) }
+    let x = OpInput.normal(shape).tensor(.float32, index: 9, on: .cpu)
+    var table = Tensor.zeros([7, 1027])
+    table.accumulateScattered(x, ids: Tensor((0..<40).map { Int32($0 * 3 % 7) }))
+    results += [
+      table, x.sum(), x.argmaxOfRows(), x.transposed(), x.cast(to: .bfloat16), x.copied(),
+      .uniform(shape, stream: RandomStream(seed: 1, purpose: .test)),
+      .normal(shape, stream: RandomStream(seed: 1, purpose: .test)),
+    ]
+    return results
+  }
+}
