@@ -24,10 +24,15 @@ public final class ConversationReader {
   /// The rows of an array that are left, last first.
   private var arrayRows: [(line: Int, value: JSON)] = []
   private let maximumArrayByteCount: Int
+  private let isValidating: Bool
 
   /// A reader of `paths`, each JSONL or a JSON array; blank lines are skipped. Only a file that is an array
-  /// is held in memory, and is refused above `maximumArrayByteCount`.
-  public init(paths: [String], maximumArrayByteCount: Int = 1 << 30) {
+  /// is held in memory, and is refused above `maximumArrayByteCount`. With `isValidating` a row must be fit for
+  /// training; without, it must have messages.
+  public init(
+    paths: [String], maximumArrayByteCount: Int = 1 << 30, isValidating: Bool = true
+  ) {
+    self.isValidating = isValidating
     remainingPaths = paths[...]
     self.maximumArrayByteCount = maximumArrayByteCount
   }
@@ -42,7 +47,7 @@ public final class ConversationReader {
         continue
       }
       if let (line, value) = arrayRows.popLast() {
-        return Self.row(value, file: reader.path, line: line)
+        return row(value, file: reader.path, line: line)
       }
       guard let line = try Self.nextLine(reader) else {
         lines = nil
@@ -53,7 +58,7 @@ public final class ConversationReader {
         arrayRows = try readArray(from: line, reader).reversed()
       } else {
         hasBegun = true
-        return Self.row(line, file: reader.path)
+        return row(line, file: reader.path)
       }
     }
   }
@@ -76,7 +81,7 @@ public final class ConversationReader {
 
   // MARK: Rows
 
-  private static func row(_ line: LineReader.Line, file: String) -> Row {
+  private func row(_ line: LineReader.Line, file: String) -> Row {
     let value: JSON
     do throws(JSONError) { value = try JSON.parse(line.bytes) } catch {
       let problem = RowProblem.badJSON(message: error.message, column: error.position.column)
@@ -86,9 +91,10 @@ public final class ConversationReader {
     return row(value, file: file, line: line.number)
   }
 
-  private static func row(_ value: JSON, file: String, line: Int) -> Row {
+  private func row(_ value: JSON, file: String, line: Int) -> Row {
     do throws(DataFault) {
-      let conversation = try Conversation(row: value, file: file, line: line).validated()
+      var conversation = try Conversation(row: value, file: file, line: line)
+      if isValidating { conversation = try conversation.validated() }
       return Row(file: file, line: line, conversation: .success(conversation))
     } catch {
       return Row(file: file, line: line, conversation: .failure(error))
