@@ -16,6 +16,8 @@ package enum CLIError: Error, Sendable, Hashable, CustomStringConvertible {
   case argument(option: String, problem: String)
   /// A file or folder could not be read or written.
   case file(FileError)
+  /// Rows of a data set cannot be trained on.
+  case unusableRows(count: Int, of: Int, first: String)
   /// No folder to keep files in is known.
   case noCacheFolder
 
@@ -30,6 +32,8 @@ package enum CLIError: Error, Sendable, Hashable, CustomStringConvertible {
     case .line(let input, let line, let problem): "\(input):\(line): \(problem)"
     case .argument(let option, let problem): "--\(option): \(problem)"
     case .file(let error): error.description
+    case .unusableRows(let count, let all, let first):
+      "\(count) of \(all) rows are unusable; the first: \(first)"
     case .noCacheFolder:
       "no folder for cached files: neither QWEN_SFT_CACHE nor XDG_CACHE_HOME nor HOME is set "
         + "(set one of them)"

@@ -12,6 +12,7 @@ enum Launcher {
   static func run(_ arguments: [String]) -> Int32 {
     // A reader that goes away is an error of the write, not the end of a training run.
     signal(SIGPIPE, SIG_IGN)
+    keepStandardDescriptors()
     let code: Int32
     do {
       let normalizer = ArgumentNormalizer(catalog: try OptionCatalog.current())
@@ -27,6 +28,14 @@ enum Launcher {
       return code == 0 ? report(error) : code
     }
     return code
+  }
+
+  /// Sees to it that no file of ours gets the number of a standard stream that was closed.
+  private static func keepStandardDescriptors() {
+    for number in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(number, F_GETFD) == -1 {
+      // Results that nobody can get are an error; diagnostics are not.
+      _ = open("/dev/null", number == STDERR_FILENO ? O_WRONLY : O_RDONLY)
+    }
   }
 
   /// Writes the one line that `error` deserves and returns its exit code.

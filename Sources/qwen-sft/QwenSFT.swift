@@ -17,7 +17,8 @@ struct QwenSFT: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Train.self, Chat.self, Evaluate.self, Tokenize.self, Bench.self, Devices.self,
+      Train.self, Chat.self, Evaluate.self, DataCommand.self, Tokenize.self, Bench.self,
+      Devices.self,
     ])
 
   /// Runs the command line of this process.

@@ -2,6 +2,7 @@
 
 import Glibc
 import Logging
+import Synchronization
 
 /// The standard error of this process.
 package enum Diagnostics {
@@ -13,11 +14,25 @@ package enum Diagnostics {
   /// "qwen-sft: MESSAGE": something the user should know, whatever the log level.
   package static func notice(_ message: String) { write(line: "qwen-sft: \(oneLine(message))") }
 
-  /// Writes `line` and a line end, in one piece.
-  package static func write(line: String) { write(line + "\n") }
+  /// Writes `line` and a line end, in one piece, above the status where there is one.
+  package static func write(line: String) {
+    status.withLock { status in
+      let text = status.isEmpty ? line + "\n" : eraseLine + line + "\n" + status
+      _ = writeAll(Array(text.utf8), to: STDERR_FILENO)
+    }
+  }
 
-  /// Writes `text` as it is.
-  package static func write(_ text: String) { _ = writeAll(Array(text.utf8), to: STDERR_FILENO) }
+  /// Shows `text`, which must fit one row of the terminal, below all lines; an empty one ends it.
+  package static func showStatus(_ text: String) {
+    status.withLock { status in
+      guard !(status.isEmpty && text.isEmpty) else { return }
+      status = text
+      _ = writeAll(Array((eraseLine + text).utf8), to: STDERR_FILENO)
+    }
+  }
+
+  private static let status = Mutex("")
+  private static let eraseLine = "\r\u{1B}[2K"
 
   /// Whether standard error is a terminal.
   package static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }

@@ -25,3 +25,43 @@ package func duration(_ seconds: Double) -> String {
   if total < 86_400 { return "\(total / 3600)h\(two(total % 3600 / 60))m" }
   return "\(total / 86_400)d\(two(total % 86_400 / 3600))h"
 }
+
+/// `value` with four significant digits, in the exponent form below 0.001 and from a million on.
+package func significant(_ value: Double) -> String {
+  guard value.isFinite, value != 0 else { return value == 0 ? "0" : fixed(value, digits: 0) }
+  var exponent = 0
+  var mantissa = value.magnitude
+  while mantissa >= 9.9995, exponent < 400 {
+    mantissa /= 10
+    exponent += 1
+  }
+  while mantissa < 0.99995, exponent > -400 {
+    mantissa *= 10
+    exponent -= 1
+  }
+  if (-3..<6).contains(exponent) {
+    let text = fixed(value, digits: max(0, 3 - exponent))
+    return withoutTrailingZeros(text)
+  }
+  let sign = value < 0 ? "-" : ""
+  return sign + withoutTrailingZeros(fixed(mantissa, digits: 3)) + "e\(exponent)"
+}
+
+/// `value` with a comma between groups of three digits.
+package func grouped(_ value: Int) -> String {
+  let digits = Array(String(value.magnitude))
+  var text = value < 0 ? "-" : ""
+  for (index, digit) in digits.enumerated() {
+    if index > 0, (digits.count - index).isMultiple(of: 3) { text.append(",") }
+    text.append(digit)
+  }
+  return text
+}
+
+private func withoutTrailingZeros(_ text: String) -> String {
+  guard text.contains(".") else { return text }
+  var text = text[...]
+  while text.last == "0" { text.removeLast() }
+  if text.last == "." { text.removeLast() }
+  return String(text)
+}

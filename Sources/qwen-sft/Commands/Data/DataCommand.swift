@@ -1,0 +1,33 @@
+// `qwen-sft data …`: looking at data as the model sees it, without any weight.
+
+import ArgumentParser
+import SFT
+
+/// The commands on data files.
+struct DataCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "data",
+    abstract: "Checks, shows, renders and tokenizes training data.",
+    subcommands: [DataCheck.self, DataPreview.self, DataRender.self, DataTokenize.self])
+}
+
+/// Calls `body` with the rows of `paths`, some at a time and in order.
+///
+/// - Throws: ``DataError/noRows(files:)`` where there is none.
+func forEachBatch(
+  ofRowsIn paths: [String], _ body: ([ConversationReader.Row]) throws -> Void
+) throws {
+  let reader = ConversationReader(paths: paths)
+  var batch: [ConversationReader.Row] = []
+  var hasRows = false
+  while let row = try reader.next() {
+    hasRows = true
+    batch.append(row)
+    if batch.count == 512 {
+      try body(batch)
+      batch.removeAll(keepingCapacity: true)
+    }
+  }
+  guard hasRows else { throw DataError.noRows(files: paths) }
+  if !batch.isEmpty { try body(batch) }
+}

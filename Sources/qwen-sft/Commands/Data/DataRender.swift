@@ -1,0 +1,37 @@
+// `qwen-sft data render`: the text of each row, byte for byte that of `apply_chat_template`.
+
+import ArgumentParser
+import ChatTemplate
+import OrderedJSON
+import SFT
+
+/// Prints the rendered rows, a JSON string a line.
+struct DataRender: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "render", abstract: "Prints each row as the chat template renders it.")
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var data: DataOptions
+  @OptionGroup var encoding: EncodingOptions
+
+  @Flag(help: "End each text with the header of an assistant turn.")
+  var addGenerationPrompt = false
+
+  @OptionGroup var common: CommonOptions
+
+  mutating func run() throws {
+    _ = try common.start()
+    let encoder = try encoding.encoder(folder: model.folder())
+    let (encoding, addsPrompt) = (encoding, addGenerationPrompt)
+    try forEachBatch(ofRowsIn: try data.paths()) { rows in
+      let texts = parallelMap(rows) { row in
+        Result {
+          let conversation = encoding.prepared(try row.conversation.get())
+          let text = try encoder.render(conversation, addGenerationPrompt: addsPrompt).text
+          return JSON.string(text).serializedBytes()
+        }
+      }
+      for text in texts { try StandardOutput.write(try text.get() + [0x0A]) }
+    }
+  }
+}

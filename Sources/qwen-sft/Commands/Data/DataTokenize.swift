@@ -1,0 +1,57 @@
+// `qwen-sft data tokenize`: the ids and labels of each row.
+
+import ArgumentParser
+import OrderedJSON
+import SFT
+
+/// Prints ids and labels, a JSON object a row.
+struct DataTokenize: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tokenize", abstract: "Prints the token ids and labels of each row.")
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var data: DataOptions
+  @OptionGroup var encoding: EncodingOptions
+
+  @Option(help: ArgumentHelp("What happens to rows over --max_seq_length.", valueName: "rule"))
+  var truncation = Truncation.keepStart
+
+  @OptionGroup var common: CommonOptions
+
+  mutating func run() throws {
+    _ = try common.start()
+    let encoder = try encoding.encoder(folder: model.folder())
+    let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
+    var droppedCount = 0
+    try forEachBatch(ofRowsIn: try data.paths()) { rows in
+      let lines = parallelMap(rows) { row in
+        Result { () -> [UInt8]? in
+          let conversation = encoding.prepared(try row.conversation.get())
+          let encoded = try encoder.encode(conversation).row
+          let cut = try maximum.map { try encoded.truncated(to: $0, truncation) } ?? encoded
+          return cut.map { $0.json.serializedBytes() }
+        }
+      }
+      for line in lines {
+        if let line = try line.get() {
+          try StandardOutput.write(line + [0x0A])
+        } else {
+          droppedCount += 1
+        }
+      }
+    }
+    if droppedCount > 0 {
+      Diagnostics.notice("\(droppedCount) rows over --max_seq_length left out")
+    }
+  }
+}
+
+extension EncodedRow {
+  /// `{"input_ids": [...], "labels": [...]}`.
+  var json: JSON {
+    [
+      "input_ids": .array(inputIDs.map { .integer(Int($0)) }),
+      "labels": .array(labels.map { .integer(Int($0)) }),
+    ]
+  }
+}

@@ -1,0 +1,89 @@
+// Exit codes, messages and streams of the program as a whole.
+
+import OrderedJSON
+import Testing
+
+@Suite("Usage")
+struct UsageTests {
+  @Test(
+    "wrong usage is one line on standard error and exit code 64",
+    arguments: [
+      ("nonsense", "unknown command 'nonsense'"),
+      ("devcies", "did you mean 'devices'?"),
+      ("data chek", "did you mean 'check'?"),
+      ("devices --jsn", "did you mean '--json'?"),
+      ("devices --num_thread 2", "did you mean '--num_threads'?"),
+      ("devices --num-thread=2", "did you mean '--num-threads'?"),
+      ("devices --num_threads", "--num-threads"),
+      ("devices --num_threads zero", "zero"),
+      ("devices --num_threads 0", "expected 1 to 1024, found 0"),
+      ("devices --num_threads -1", "expected 1 to 1024, found -1"),
+      ("devices --num_threads 1025", "expected 1 to 1024, found 1025"),
+      ("devices --num_threads 99999999999999999999", "99999999999999999999"),
+      ("devices --json=maybe", "expected true or false, found 'maybe'"),
+      ("devices --device tpu", "tpu"),
+      ("devices --device cuda:-1", "cuda:-1"),
+      ("devices stray", "stray"),
+      ("tokenize --skip_special_tokens", "--decode"),
+      ("data check --max_seq_length 0", "expected at least 1, found 0"),
+      ("data render --template_kwargs [1]", "expected a JSON object"),
+      ("data render --template_kwargs {", "expected a JSON object"),
+      ("data preview --index -2", "expected 0 or more, found -2"),
+    ])
+  func wrongUsage(_ line: String, _ expected: String) throws {
+    let outcome = try Program().run(line)
+    #expect(outcome.code == 64)
+    #expect(outcome.output.isEmpty)
+    #expect(outcome.faults.count == 1)
+    #expect(outcome.errorLines.last?.contains(expected) == true, "\(outcome.errors)")
+  }
+
+  @Test("help and version go to standard output with exit code 0")
+  func help() throws {
+    let program = try Program()
+    let commands = [
+      "--help", "-h", "help", "", "data --help", "train --help", "help tokenize", "tokenize -h",
+    ]
+    for line in commands {
+      let outcome = try program.run(line)
+      #expect(outcome.code == 0 && outcome.errors.isEmpty)
+      #expect(outcome.output.contains("USAGE: qwen-sft"))
+    }
+    #expect(try program.run("--version").output == "0.1.0\n")
+  }
+
+  @Test(
+    "devices --json is one JSON value, whatever the spelling",
+    arguments: [
+      "devices --json --num_threads 3", "devices --json true --num-threads 3",
+      "devices --json=1 --num_threads=3 --device cpu", "devices --num-threads=3 --json yes",
+    ])
+  func devices(_ line: String) throws {
+    let outcome = try Program().run(line)
+    #expect(outcome.code == 0 && outcome.errors.isEmpty)
+    #expect(outcome.output.utf8.filter { $0 == 0x0A }.count == 1)
+    let value = try JSON.parse(outcome.output)
+    let cpu = try #require(value["devices"]?.arrayValue?.first)
+    #expect(cpu["name"] == "cpu" && cpu["available"] == true && cpu["threads"] == 3)
+    #expect((cpu["processors"]?.integerValue ?? 0) > 0)
+    let cuda = try #require(value["devices"]?.arrayValue?.last)
+    #expect(cuda["name"] == "cuda" && cuda["available"] == false)
+    #expect(cuda["reason"]?.stringValue?.isEmpty == false)
+  }
+
+  @Test("a switch that is false is as if it were not there")
+  func switchOff() throws {
+    let outcome = try Program().run("devices --json false")
+    #expect(outcome.code == 0)
+    #expect(outcome.output.contains("OpenBLAS"))
+  }
+
+  @Test("CUDA that is not there is one clear line and exit code 1")
+  func cuda() throws {
+    for line in ["devices --device cuda", "tokenize --device cuda:1", "data check --device cuda"] {
+      let outcome = try Program().run(line)
+      #expect(outcome.code == 1 && outcome.output.isEmpty)
+      #expect(outcome.errorLines.count == 1 && outcome.errors.contains("CUDA is not available"))
+    }
+  }
+}
