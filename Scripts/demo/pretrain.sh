@@ -22,7 +22,7 @@ done
 python3 "$scripts/init_weights.py" "$work/init/config.json" "$work/init/model.safetensors" --seed 7
 
 "$root/run.sh" train --full --model "$work/init" --data "$work/corpus.jsonl" --output_dir "$work/trained" \
-  --max_steps 2500 --per_device_train_batch_size 32 --gradient_accumulation_steps 1 --learning_rate 3e-3 \
+  --max_steps 4000 --per_device_train_batch_size 32 --gradient_accumulation_steps 1 --learning_rate 3e-3 \
   --lr_scheduler_type linear --warmup_steps 100 --weight_decay 0.01 --max_grad_norm 1.0 --max_seq_length 256 \
   --save_strategy no --logging_steps 100 --seed 42
 

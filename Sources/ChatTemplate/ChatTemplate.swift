@@ -31,6 +31,7 @@ public struct ChatTemplate: Sendable {
     let bytes = Array(source.utf8)
     do {
       program = try Parser.parse(bytes, options: options)
+      try NameChecker.check(program)
     } catch {
       let start = min(error.offset, bytes.count)
       let near = bytes[start..<min(start + 40, bytes.count)]

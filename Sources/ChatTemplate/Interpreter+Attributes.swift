@@ -147,7 +147,9 @@ extension Interpreter {
     }
   }
 
-  private func loopMember(_ loop: LoopObject, _ value: Value, _ name: String) throws(Fault) -> Value? {
+  private func loopMember(_ loop: LoopObject, _ value: Value, _ name: String) throws(Fault)
+    -> Value?
+  {
     switch name {
     case "index": return .int(loop.index0 + 1)
     case "index0": return .int(loop.index0)

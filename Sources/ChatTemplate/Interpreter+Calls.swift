@@ -14,7 +14,8 @@ struct Arguments {
   ) throws(Fault) -> [Value?] {
     guard positional.count <= names.count else {
       throw .type(
-        "\(function)() takes \(names.count) positional arguments but \(positional.count) were given")
+        "\(function)() takes \(names.count) positional arguments but \(positional.count) were given"
+      )
     }
     var values: [Value?] = positional
     while values.count < names.count { values.append(nil) }
@@ -65,7 +66,9 @@ extension Interpreter {
         throw .type("argument after ** must be a mapping, not \(value.typeName)")
       }
       for entry in object.entries {
-        guard case .string(let name) = entry.key.kind else { throw .type("keywords must be strings") }
+        guard case .string(let name) = entry.key.kind else {
+          throw .type("keywords must be strings")
+        }
         guard !arguments.keywords.contains(where: { $0.name == name.string }) else {
           throw .type("got multiple values for keyword argument '\(name.string)'")
         }
@@ -147,7 +150,8 @@ extension Interpreter {
     }
 
     var values: [Value?] = Array(arguments.positional.prefix(parameters.count))
-    var foundCaller = values.count == parameters.count && parameters.contains { $0.name == "caller" }
+    var foundCaller =
+      values.count == parameters.count && parameters.contains { $0.name == "caller" }
     for parameter in parameters[values.count...] {
       if parameter.name == "caller" { foundCaller = true }
       values.append(take(parameter.name))

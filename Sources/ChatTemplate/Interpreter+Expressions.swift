@@ -65,9 +65,10 @@ extension Interpreter {
       throw Fault(.runtime, "expected a filter")
     }
     try enter()
-    let value = try inner.map { (inner) throws(Fault) in
-      try evaluateFilter(inner, scope, input: input)
-    } ?? input
+    let value =
+      try inner.map { (inner) throws(Fault) in
+        try evaluateFilter(inner, scope, input: input)
+      } ?? input
     leave()
     return try filter(name, value, evaluateArguments(arguments, scope))
   }
@@ -200,7 +201,8 @@ extension Interpreter {
       throw .type("can only concatenate tuple (not \"\(b.typeName)\") to tuple")
     default:
       throw .type(
-        "unsupported operand type(s) for \(operation.rawValue): '\(a.typeName)' and '\(b.typeName)'")
+        "unsupported operand type(s) for \(operation.rawValue): '\(a.typeName)' and '\(b.typeName)'"
+      )
     }
   }
 
@@ -293,15 +295,24 @@ extension Interpreter {
       return try tuple(items)
     case .range(let object):
       let range = Self.sliceRange(object.count, start, stop, step)
-      let first = object.start + range.first * object.step
-      let (newStep, overflow) = object.step.multipliedReportingOverflow(by: step)
-      let stride = overflow ? object.step.signum() * step.signum() : newStep
-      let end = range.count == 0 ? first : first + range.count * stride
+      // Bounds beyond Int are only ever printed; items never reach them.
+      let first = Self.saturating(object.start, range.first, object.step)
+      let stride = Self.saturating(0, object.step, step)
+      let end = Self.saturating(first, range.count, stride)
       return Value(
         .range(RangeObject(start: first, stop: end, step: stride, count: range.count)))
     case .dict: throw .type("unhashable type: 'slice'")
     default: throw .type("'\(value.typeName)' object is not subscriptable")
     }
+  }
+
+  /// `base + count · step`, held within Int.
+  private static func saturating(_ base: Int, _ count: Int, _ step: Int) -> Int {
+    let (product, overflow) = count.multipliedReportingOverflow(by: step)
+    let isNegative = (count < 0) != (step < 0)
+    if overflow { return isNegative ? .min : .max }
+    let (sum, outside) = base.addingReportingOverflow(product)
+    return outside ? (isNegative ? .min : .max) : sum
   }
 
   /// Python's `slice.indices`: the first index and how many there are.

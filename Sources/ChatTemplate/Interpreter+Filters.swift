@@ -18,7 +18,9 @@ extension Interpreter {
     case "default", "d":
       let given = try arguments.bound("do_default", ["default_value", "boolean"])
       if value.isUndefined { return given[0] ?? .string("") }
-      if let flag = given[1], try isTrue(flag), try !isTrue(value) { return given[0] ?? .string("") }
+      if let flag = given[1], try isTrue(flag), try !isTrue(value) {
+        return given[0] ?? .string("")
+      }
       return value
     case "length", "count":
       _ = try arguments.positional("len", 0, 0)
@@ -75,8 +77,9 @@ extension Interpreter {
     switch value.kind {
     case .undefined(let missing): throw missing.fault
     case .string(let text):
-      let base = try given[1].map { (v) throws(Fault) in try integer(v, "base") } ?? 10
       try budget.step(text.bytes.count)
+      // A base that is no integer fails as text that is none does, in favour of float(text).
+      let base = given[1].map { Number($0)?.big?.int ?? -1 } ?? 10
       if let number = try parseInteger(text, base) { return .integer(number) }
       guard let number = FloatText.parse(text), number.isFinite else { return fallback }
       return .integer(BigInteger(truncating: number))
@@ -226,7 +229,8 @@ extension Interpreter {
     if bytes == 1 { return .string("1 Byte") }
     if bytes < base {
       guard bytes.isFinite else { throw Fault(.overflow, "cannot convert float to integer") }
-      return .string("\(String(decoding: BigInteger(truncating: bytes).decimal, as: UTF8.self)) Bytes")
+      return .string(
+        "\(String(decoding: BigInteger(truncating: bytes).decimal, as: UTF8.self)) Bytes")
     }
     guard bytes.isFinite else { throw .value("cannot format this file size") }
     var unit = base

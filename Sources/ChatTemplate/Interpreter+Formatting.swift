@@ -24,7 +24,11 @@ extension Interpreter {
   func percentFormat(_ format: Text, _ argument: Value) throws(Fault) -> Text {
     var builder = TextBuilder()
     var values: [Value]
-    if case .tuple(let object) = argument.kind { values = object.items } else { values = [argument] }
+    if case .tuple(let object) = argument.kind {
+      values = object.items
+    } else {
+      values = [argument]
+    }
     var used = 0
     var isMapping = false
     if case .dict = argument.kind { isMapping = true }
@@ -52,7 +56,9 @@ extension Interpreter {
           level += byte == 0x28 ? 1 : byte == 0x29 ? -1 : 0
           offset += 1
         }
-        guard case .dict(let object) = argument.kind else { throw .type("format requires a mapping") }
+        guard case .dict(let object) = argument.kind else {
+          throw .type("format requires a mapping")
+        }
         let name = Array(format.bytes[start..<(offset - 1)])
         guard let value = object[name] else {
           throw Fault(.key, "'\(String(decoding: name, as: UTF8.self))'")
@@ -123,20 +129,23 @@ extension Interpreter {
     case "s", "r", "a":
       var text = spec.type == "s" ? try self.text(value) : try representation(value)
       if isMarkup { text = text.escapedHTML }
-      if let precision = spec.precision { text = text.slice(0, text.byteOffset(ofScalar: precision)) }
+      if let precision = spec.precision {
+        text = text.slice(0, text.byteOffset(ofScalar: precision))
+      }
       if spec.fill == "0" { spec.fill = " " }
       return text
     case "c":
       spec.fill = " "
       if case .string(let text) = value.kind, text.scalarCount == 1 { return text }
-      guard let code = Number(value)?.exactInt, let scalar = Unicode.Scalar(UInt32(clamping: code))
+      guard let code = Number(value)?.exactInt, let scalar = Self.scalar(code)
       else { throw .type("%c requires int or char") }
       return Text(String(scalar))
     case "d", "i", "u", "x", "X", "o":
       var number = try percentNumber(value, spec.type ?? "d")
       if case .double(let float) = number {
         guard spec.type == "d" || spec.type == "i" || spec.type == "u" else {
-          throw .type("%\(spec.type.map(String.init) ?? "") format: an integer is required, not float")
+          throw .type(
+            "%\(spec.type.map(String.init) ?? "") format: an integer is required, not float")
         }
         guard float.isFinite else { throw Fault(.overflow, "cannot convert float to integer") }
         number = .big(BigInteger(truncating: float))
@@ -151,6 +160,10 @@ extension Interpreter {
     default:
       throw .value("unsupported format character '\(spec.type.map(String.init) ?? "")'")
     }
+  }
+
+  private static func scalar(_ code: Int) -> Unicode.Scalar? {
+    UInt32(exactly: code).flatMap { Unicode.Scalar($0) }
   }
 
   private func percentNumber(_ value: Value, _ type: Unicode.Scalar) throws(Fault) -> Number {
@@ -345,7 +358,7 @@ extension Interpreter {
         throw .value("Precision not allowed in integer format specifier")
       }
       if spec.type == "c" {
-        guard let code = integer.int, let scalar = Unicode.Scalar(UInt32(clamping: code)) else {
+        guard let code = integer.int, let scalar = Self.scalar(code) else {
           throw Fault(.overflow, "%c arg not in range(0x110000)")
         }
         return try fitted(Text(String(scalar)), spec)
@@ -457,7 +470,8 @@ extension Interpreter {
           body = FloatText.general(magnitude, precision: precision)
           if !body.contains(".") && !body.contains("e") {
             let fits = body.utf8.count < max(precision, 1)
-            body = fits ? body + ".0" : FloatText.scientific(magnitude, decimals: max(precision, 1) - 1)
+            body =
+              fits ? body + ".0" : FloatText.scientific(magnitude, decimals: max(precision, 1) - 1)
           }
         }
       default:
@@ -466,7 +480,8 @@ extension Interpreter {
     }
     if type == "E" || type == "G" || type == "F" { body = body.uppercased() }
     let whole = body.prefix { ("0"..."9").contains($0) }
-    return Text(zeroFilled(sign, String(whole), String(body.dropFirst(whole.count)), spec, group: 3))
+    return Text(
+      zeroFilled(sign, String(whole), String(body.dropFirst(whole.count)), spec, group: 3))
   }
 
   /// Digits with grouping and the zeros of a `0` fill between sign and digits.
@@ -483,7 +498,8 @@ extension Interpreter {
       return result
     }
     var text = grouped(digits)
-    let isZeroFilled = spec.fill == "0" && (spec.align == "=" || spec.align == nil || spec.align == ">")
+    let isZeroFilled =
+      spec.fill == "0" && (spec.align == "=" || spec.align == nil || spec.align == ">")
     if isZeroFilled && (spec.align != ">" || spec.grouping == nil) {
       var padded = digits
       let room = spec.width - sign.utf8.count - tail.utf8.count

@@ -49,7 +49,8 @@ extension Interpreter {
     let (start, stop) = numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
     let step = numbers.count == 3 ? numbers[2] : 1
     guard step != 0 else { throw .value("range() arg 3 must not be zero") }
-    let (span, overflow) = step > 0
+    let (span, overflow) =
+      step > 0
       ? stop.subtractingReportingOverflow(start) : start.subtractingReportingOverflow(stop)
     let stride = step.magnitude
     let count: UInt = span <= 0 && !overflow ? 0 : overflow ? .max : (UInt(span) - 1) / stride + 1

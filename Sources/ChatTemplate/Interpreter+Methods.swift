@@ -124,7 +124,8 @@ extension Interpreter {
     }
     switch name {
     case "conjugate": return number.value
-    case "is_integer": return .bool(number.double.isFinite && number.double == number.double.rounded())
+    case "is_integer":
+      return .bool(number.double.isFinite && number.double == number.double.rounded())
     case "bit_length": return .int(number.big?.bitCount ?? 0)
     case "bit_count":
       return .int(number.big?.magnitude.reduce(0) { $0 + $1.nonzeroBitCount } ?? 0)

@@ -2,7 +2,9 @@
 
 extension Interpreter {
   /// The filter's result, or nil where `name` is no filter of sequences.
-  func sequenceFilter(_ name: String, _ value: Value, _ arguments: Arguments) throws(Fault) -> Value? {
+  func sequenceFilter(_ name: String, _ value: Value, _ arguments: Arguments) throws(Fault)
+    -> Value?
+  {
     switch name {
     case "list":
       _ = try arguments.positional("do_list", 0, 0)
@@ -49,6 +51,11 @@ extension Interpreter {
 
   private func flag(_ value: Value?) throws(Fault) -> Bool {
     try value.map { (value) throws(Fault) in try isTrue(value) } ?? false
+  }
+
+  /// `reverse=` of Python's `sorted`, which wants an integer.
+  private func reverseFlag(_ value: Value?) throws(Fault) -> Bool {
+    try value.map { (value) throws(Fault) in try integer(value, "reverse") != 0 } ?? false
   }
 
   /// A generator whose items are made when they are asked for.
@@ -134,7 +141,9 @@ extension Interpreter {
     let given = try arguments.bound("do_join", ["d", "attribute"])
     let parts = try attributeParts(given[1])
     var texts: [Text] = []
-    for item in try iterate(value) { texts.append(try text(follow(parts, from: item)).marked(false)) }
+    for item in try iterate(value) {
+      texts.append(try text(follow(parts, from: item)).marked(false))
+    }
     let separator = try given[0].map { (v) throws(Fault) in try text(v) } ?? Text("")
     return .string(try join(texts, separator: separator.marked(false)))
   }
@@ -175,7 +184,8 @@ extension Interpreter {
     }
   }
 
-  private func select(_ name: String, _ value: Value, _ arguments: Arguments) throws(Fault) -> Value {
+  private func select(_ name: String, _ value: Value, _ arguments: Arguments) throws(Fault) -> Value
+  {
     let usesAttribute = name.hasSuffix("attr")
     let keeps = name.hasPrefix("select")
     return try generator([value] + arguments.positional) { [unowned self] () throws(Fault) in
@@ -274,7 +284,7 @@ extension Interpreter {
       }
       keys.append(try list(key))
     }
-    return try list(sorted(items, keys: keys, reverse: flag(given[0])))
+    return try list(sorted(items, keys: keys, reverse: reverseFlag(given[0])))
   }
 
   private func dictSort(_ value: Value, _ arguments: Arguments) throws(Fault) -> Value {
@@ -293,7 +303,7 @@ extension Interpreter {
       let key = by == "key" ? entry.key : entry.value
       keys.append(isCaseSensitive ? key : try ignoringCase(key))
     }
-    return try list(sorted(items(of: object, .items), keys: keys, reverse: flag(given[2])))
+    return try list(sorted(items(of: object, .items), keys: keys, reverse: reverseFlag(given[2])))
   }
 
   private func unique(_ value: Value, _ arguments: Arguments) throws(Fault) -> Value {
@@ -312,7 +322,9 @@ extension Interpreter {
     }
   }
 
-  private func extreme(_ name: String, _ value: Value, _ arguments: Arguments) throws(Fault) -> Value {
+  private func extreme(_ name: String, _ value: Value, _ arguments: Arguments) throws(Fault)
+    -> Value
+  {
     let given = try arguments.bound("do_\(name)", ["case_sensitive", "attribute"])
     let isCaseSensitive = try flag(given[0])
     let parts = try attributeParts(given[1])

@@ -99,14 +99,15 @@ extension Interpreter {
     case "capitalize": text.capitalized
     case "title": text.titlecased
     case "swapcase": text.swapcased
-    default: text.mapScalars { scalar, _ in
-      // Full case folding differs from lower case for ß, ligatures and a few more.
-      let lower = scalar.properties.lowercaseMapping
-      if lower != String(scalar) { return lower }
-      let upper = scalar.properties.uppercaseMapping
-      guard upper.unicodeScalars.count > 1 || scalar.value == 0x3C2 else { return nil }
-      return upper.unicodeScalars.map { $0.properties.lowercaseMapping }.joined()
-    }
+    default:
+      text.mapScalars { scalar, _ in
+        // Full case folding differs from lower case for ß, ligatures and a few more.
+        let lower = scalar.properties.lowercaseMapping
+        if lower != String(scalar) { return lower }
+        let upper = scalar.properties.uppercaseMapping
+        guard upper.unicodeScalars.count > 1 || scalar.value == 0x3C2 else { return nil }
+        return upper.unicodeScalars.map { $0.properties.lowercaseMapping }.joined()
+      }
     }
   }
 

@@ -22,9 +22,10 @@ extension Interpreter {
       return .string(Self.titled(text))
     case "replace":
       let given = try arguments.bound("do_replace", ["old", "new", "count"], required: 2)
-      let limit = try given[2].map { (v) throws(Fault) in
-        v.isNone ? -1 : try integer(v, "count")
-      } ?? -1
+      let limit =
+        try given[2].map { (v) throws(Fault) in
+          v.isNone ? -1 : try integer(v, "count")
+        } ?? -1
       let (old, new) = (try text(given[0] ?? .null), try text(given[1] ?? .null))
       return .string(try replace(text(value).marked(false), old, new, limit))
     case "center":
@@ -117,18 +118,17 @@ extension Interpreter {
     let length = try given[0].map { (v) throws(Fault) in try integer(v, "length") } ?? 255
     let killWords = try given[1].map { (v) throws(Fault) in try isTrue(v) } ?? false
     let end = try given[2].map { (v) throws(Fault) in try string(v, "truncate") } ?? Text("...")
-    let leeway = try given[3].flatMap { (v) throws(Fault) -> Int? in
-      v.isNone ? nil : try integer(v, "leeway")
-    } ?? 5
+    let leeway =
+      try given[3].flatMap { (v) throws(Fault) -> Int? in
+        v.isNone ? nil : try integer(v, "leeway")
+      } ?? 5
     guard length >= end.scalarCount else {
       throw Fault(.assertion, "expected length >= \(end.scalarCount), got \(length)")
     }
     guard leeway >= 0 else { throw Fault(.assertion, "expected leeway >= 0, got \(leeway)") }
-    if try self.length(value) <= length.addingReportingOverflow(leeway).partialValue
-      || length > .max / 2
-    {
-      return value
-    }
+    let (longest, overflow) = length.addingReportingOverflow(leeway)
+    if overflow { return value }
+    if try self.length(value) <= longest { return value }
     guard case .string(let text) = value.kind else {
       throw .type("truncate needs a string, not \(value.typeName)")
     }
@@ -213,7 +213,8 @@ extension Interpreter {
     var builder = TextBuilder()
     for entry in object.entries where !entry.value.isNone && !entry.value.isUndefined {
       let key = try string(entry.key, "xmlattr")
-      for byte in key.bytes where [0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x2F, 0x3E, 0x3D].contains(byte) {
+      for byte in key.bytes
+      where [0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x2F, 0x3E, 0x3D].contains(byte) {
         throw .value("Invalid character in attribute name: '\(key.string)'")
       }
       if builder.count > 0 || spaced { builder.append(" ") }

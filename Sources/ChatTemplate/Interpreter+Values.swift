@@ -54,7 +54,9 @@ extension Interpreter {
     case (.view(let x, let left), .view(let y, let right)) where x == y && x != .values:
       let (first, second) = (try items(of: left, x), try items(of: right, y))
       guard first.count == second.count else { return false }
-      for item in first where try !contains(item, in: .init(.list(ListObject(second)))) { return false }
+      for item in first where try !contains(item, in: .init(.list(ListObject(second)))) {
+        return false
+      }
       return true
     default:
       if let x = Number(a), let y = Number(b) { return Number.compare(x, y) == 0 }
@@ -189,7 +191,9 @@ extension Interpreter {
     case .range(let range):
       guard let number = Number(item) else { return false }
       guard let index = number.exactInt, range.count > 0 else { return false }
-      let (low, high) = (min(range[0], range[range.count - 1]), max(range[0], range[range.count - 1]))
+      let (low, high) = (
+        min(range[0], range[range.count - 1]), max(range[0], range[range.count - 1])
+      )
       return index >= low && index <= high && (index - range.start) % range.step == 0
     default:
       let isIterable: Bool
@@ -278,7 +282,8 @@ extension Interpreter {
     case .macro(let macro):
       builder.append(macro.definition.name.map { "<Macro '\($0)'>" } ?? "<Macro anonymous>")
     case .function(let function): builder.append("<\(function.typeName) \(function.name)>")
-    case .cycler(let cycler): builder.append(cycler.isJoiner ? "<Joiner object>" : "<Cycler object>")
+    case .cycler(let cycler):
+      builder.append(cycler.isJoiner ? "<Joiner object>" : "<Cycler object>")
     }
     guard builder.count <= budget.limits.outputBytes else {
       throw Fault.limit("bytes of text", budget.limits.outputBytes)

@@ -25,7 +25,9 @@ extension Interpreter {
     return .string(try join(paragraphs, separator: separator))
   }
 
-  private static func isWrapSpace(_ byte: UInt8) -> Bool { (0x09...0x0D).contains(byte) || byte == 0x20 }
+  private static func isWrapSpace(_ byte: UInt8) -> Bool {
+    (0x09...0x0D).contains(byte) || byte == 0x20
+  }
 
   /// Words, the spaces between them, and parts of words after hyphens, as byte ranges.
   private static func wrapChunks(_ line: Text, breaksHyphens: Bool) -> [Range<Int>] {
@@ -209,7 +211,8 @@ extension Interpreter {
         builder.append(key)
         builder.append(": ")
         try prettyPrint(
-          entry.value, indent: indent + 1 + key.scalarCount + 2, allowance: isLast ? allowance + 1 : 1,
+          entry.value, indent: indent + 1 + key.scalarCount + 2,
+          allowance: isLast ? allowance + 1 : 1,
           to: &builder)
         if !isLast { builder.append("," + indentation) }
       }
@@ -222,7 +225,8 @@ extension Interpreter {
       for (i, item) in object.items.enumerated() {
         let isLast = i == object.items.count - 1
         try prettyPrint(
-          item, indent: indent + 1, allowance: isLast ? allowance + close.utf8.count : 1, to: &builder)
+          item, indent: indent + 1, allowance: isLast ? allowance + close.utf8.count : 1,
+          to: &builder)
         if !isLast { builder.append("," + indentation) }
       }
       builder.append(close)

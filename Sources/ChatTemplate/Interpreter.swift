@@ -61,7 +61,9 @@ final class Interpreter {
     try budget.step(text.bytes.count >> 5)
     let limit = budget.limits.outputBytes
     if captures.isEmpty {
-      guard main.count + text.bytes.count <= limit else { throw Fault.limit("bytes of output", limit) }
+      guard main.count + text.bytes.count <= limit else {
+        throw Fault.limit("bytes of output", limit)
+      }
       main.append(text)
     } else {
       let last = captures.count - 1
@@ -127,14 +129,13 @@ final class Interpreter {
     case .callBlock(let definition, let call, let site):
       self.site = site
       let caller = makeMacro(definition, scope)
-      let result = try evaluateCall(call, scope, caller: caller)
-      try emit(try text(result))
+      try emit(try blockText(evaluateCall(call, scope, caller: caller)))
     case .filterBlock(let filter, let body, let site):
       let inner = Scope(parent: scope)
       let (text, completion) = try capture { () throws(Fault) in try self.execute(body, inner) }
       if completion != .normal { return completion }
       self.site = site
-      try emit(try self.text(evaluateFilter(filter, inner, input: .string(text))))
+      try emit(try blockText(evaluateFilter(filter, inner, input: .string(text))))
     case .with(let targets, let values, let body, let site):
       self.site = site
       let inner = Scope(parent: scope)
@@ -179,6 +180,14 @@ final class Interpreter {
   private func executeFunction(_ body: [Statement], _ scope: Scope) throws(Fault) -> Completion {
     _ = try execute(body, scope)
     return .normal
+  }
+
+  /// What a filter or call block gives, which Jinja wants to be text already.
+  private func blockText(_ value: Value) throws(Fault) -> Text {
+    guard case .string(let text) = value.kind else {
+      throw .type("expected str instance, \(value.typeName) found")
+    }
+    return text
   }
 
   private func setBlock(
@@ -253,12 +262,15 @@ final class Interpreter {
     _ loop: ForLoop, _ iterable: Value, _ scope: Scope, depth0: Int
   ) throws(Fault) -> Completion {
     let source = try iterate(iterable)
-    var accepts: ((Value) throws(Fault) -> Bool)?
+    var accepts: ((Value) throws(Fault) -> Value?)?
     if let filter = loop.filter {
-      accepts = { [unowned self] (value: Value) throws(Fault) -> Bool in
+      accepts = { [unowned self] (value: Value) throws(Fault) -> Value? in
         let inner = Scope(parent: scope)
         try self.assign(loop.target, value, inner)
-        return try self.isTrue(self.evaluate(filter, inner))
+        guard try self.isTrue(self.evaluate(filter, inner)) else { return nil }
+        // Jinja's filter unpacks and packs again, so that lists come out as tuples.
+        guard case .tuple = loop.target, case .list(let object) = value.kind else { return value }
+        return try self.tuple(object.items)
       }
     }
     let state = LoopObject(

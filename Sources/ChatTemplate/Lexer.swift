@@ -321,7 +321,8 @@ struct Lexer {
     if !followsDot, let whole = digits(from: start, where: isDecimal) {
       var end = whole
       var isFloat = false
-      if end < source.count, source[end] == 0x2E, let fraction = digits(from: end + 1, where: isDecimal)
+      if end < source.count, source[end] == 0x2E,
+        let fraction = digits(from: end + 1, where: isDecimal)
       {
         end = fraction
         isFloat = true

@@ -106,7 +106,8 @@ extension Interpreter {
   }
 
   /// Python's float `divmod`.
-  private static func floatDivMod(_ x: Double, _ y: Double) -> (quotient: Double, remainder: Double) {
+  private static func floatDivMod(_ x: Double, _ y: Double) -> (quotient: Double, remainder: Double)
+  {
     var remainder = x.truncatingRemainder(dividingBy: y)
     var quotient = (x - remainder) / y
     if remainder != 0 {
@@ -196,9 +197,8 @@ extension Interpreter {
     let shift = max(0, 66 - (x.bitCount - y.bitCount))
     let numerator = BigInteger(magnitude: x.magnitude, isNegative: false).shiftedLeft(shift)
     let denominator = BigInteger(magnitude: y.magnitude, isNegative: false)
-    var (quotient, remainder) = numerator.dividedFloor(by: denominator)
-    if !remainder.isZero && !quotient.isOdd { quotient = quotient + BigInteger(1) }
-    remainder = BigInteger(0)
+    let (floor, remainder) = numerator.dividedFloor(by: denominator)
+    let quotient = !remainder.isZero && !floor.isOdd ? floor + BigInteger(1) : floor
     // 66 bits and more reach Double in one rounding, the scaling is exact outside subnormals.
     let extra = quotient.bitCount - 66
     let result = quotient.double * Double(sign: .plus, exponent: max(-1000, -shift), significand: 1)

@@ -48,7 +48,9 @@ struct OriginTable {
   /// The place of a whole variable.
   mutating func variable(_ name: String) -> OriginID { add(.variable(name)) }
   /// The place of a key's value in a dict.
-  mutating func key(_ key: [UInt8], of parent: OriginID) -> OriginID { add(.key(key, parent: parent)) }
+  mutating func key(_ key: [UInt8], of parent: OriginID) -> OriginID {
+    add(.key(key, parent: parent))
+  }
   /// The place of an element of a list.
   mutating func element(_ index: Int, of parent: OriginID) -> OriginID {
     add(.element(index, parent: parent))

@@ -24,7 +24,9 @@ extension Parser {
   }
 
   /// Names, tuples of names, and namespace attributes where allowed.
-  mutating func parseTarget(stop: StaticString?, allowsNamespace: Bool) throws(SyntaxFault) -> Target {
+  mutating func parseTarget(stop: StaticString?, allowsNamespace: Bool) throws(SyntaxFault)
+    -> Target
+  {
     try nested { (p) throws(SyntaxFault) in
       var items: [Target] = []
       var isTuple = false
@@ -318,7 +320,8 @@ extension Parser {
     }
   }
 
-  private mutating func parseFilterExpression(_ start: Expression) throws(SyntaxFault) -> Expression {
+  private mutating func parseFilterExpression(_ start: Expression) throws(SyntaxFault) -> Expression
+  {
     var node = start
     while true {
       if current.kind == .pipe {

@@ -22,7 +22,8 @@ struct Parser {
   static func parse(_ source: [UInt8], options: LexerOptions) throws(SyntaxFault) -> Program {
     guard source.count <= TemplateLimits.sourceBytes else {
       throw SyntaxFault(
-        message: "a template of \(source.count) bytes; at most \(TemplateLimits.sourceBytes) are read",
+        message:
+          "a template of \(source.count) bytes; at most \(TemplateLimits.sourceBytes) are read",
         line: 1, offset: 0)
     }
     var lexer = Lexer(source, options: options)
@@ -161,7 +162,8 @@ struct Parser {
 
   private func unexpectedEnd(expecting end: [StaticString]) -> SyntaxFault {
     let tags = end.map { "'\($0)'" }.joined(separator: " or ")
-    let open = openTags.last.map { " The innermost block that needs to be closed is '\($0)'." } ?? ""
+    let open =
+      openTags.last.map { " The innermost block that needs to be closed is '\($0)'." } ?? ""
     return fault(
       "Unexpected end of template. Jinja was looking for the following tags: \(tags).\(open)")
   }
@@ -232,7 +234,8 @@ struct Parser {
       let tags = end.map { "'\($0)'" }.joined(separator: " or ")
       message += " Jinja was looking for the following tags: \(tags)."
       if openTags.count > 1 {
-        message += " The innermost block that needs to be closed is '\(openTags[openTags.count - 2])'."
+        message +=
+          " The innermost block that needs to be closed is '\(openTags[openTags.count - 2])'."
       }
     }
     return fault(message, line: token.line)
@@ -447,7 +450,9 @@ struct Parser {
     } else if token.isName("from") {
       try expect(name: "import")
       while current.kind == .name {
-        if current.isName("with") || current.isName("without"), following.isName("context") { break }
+        if current.isName("with") || current.isName("without"), following.isName("context") {
+          break
+        }
         _ = try parseNameTarget()
         if skip(name: "as") { _ = try parseNameTarget() }
         if !skip(.comma) { break }

@@ -148,7 +148,9 @@ extension Text {
   func isCased(upper: Bool) -> Bool {
     var found = false
     for scalar in scalars {
-      if scalar.isPythonTitle || (upper ? scalar.isPythonLower : scalar.isPythonUpper) { return false }
+      if scalar.isPythonTitle || (upper ? scalar.isPythonLower : scalar.isPythonUpper) {
+        return false
+      }
       if upper ? scalar.isPythonUpper : scalar.isPythonLower { found = true }
     }
     return found
@@ -224,7 +226,8 @@ extension Text {
           let (mark, width) =
             scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x1_0000 ? ("u", 4) : ("U", 8)
           let digits = String(scalar.value, radix: 16)
-          escaped = "\\\(mark)" + String(repeating: "0", count: max(0, width - digits.count)) + digits
+          escaped =
+            "\\\(mark)" + String(repeating: "0", count: max(0, width - digits.count)) + digits
         }
       }
       if let escaped {

@@ -4,7 +4,9 @@
 /// Python's escapes in string literals.
 enum StringEscapes {
   /// The value of a literal between its quotes.
-  static func decode(_ body: ArraySlice<UInt8>, line: Int, offset: Int) throws(SyntaxFault) -> [UInt8] {
+  static func decode(_ body: ArraySlice<UInt8>, line: Int, offset: Int) throws(SyntaxFault)
+    -> [UInt8]
+  {
     guard body.contains(0x5C) else { return Array(body) }
     let ascii = backslashReplaced(Array(body))
     var result: [UInt8] = []

@@ -128,7 +128,9 @@ public struct TemplateClock: Sendable {
     }
   }
 
-  private func isoWeek(_ directive: Unicode.Scalar, _ padded: (Int, Int, String) -> String) -> String {
+  private func isoWeek(_ directive: Unicode.Scalar, _ padded: (Int, Int, String) -> String)
+    -> String
+  {
     let monday = (weekday + 6) % 7
     var (isoYear, week) = (year, (yearday - monday + 10) / 7)
     func weeks(_ year: Int) -> Int {

@@ -20,11 +20,13 @@ public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
     case .syntax(let template, let line, let near, let message):
       return "\(template):\(line): \(message), near '\(Self.oneLine(near))'"
     case .runtime(let template, let line, let expression, let kind, let message):
-      return "\(template):\(line): \(kind): \(Self.oneLine(message)), in '\(Self.oneLine(expression))'"
+      return
+        "\(template):\(line): \(kind): \(Self.oneLine(message)), in '\(Self.oneLine(expression))'"
     case .raised(let template, let line, let message):
       return "\(template):\(line): the template refuses this conversation: \(Self.oneLine(message))"
     case .limit(let template, let line, let expression, let resource, let maximum):
-      return "\(template):\(line): more than \(maximum) \(resource), in '\(Self.oneLine(expression))' "
+      return
+        "\(template):\(line): more than \(maximum) \(resource), in '\(Self.oneLine(expression))' "
         + "(a chat template should need far less; is the template damaged?)"
     case .input(let subject, let expected, let actual):
       return "\(subject): expected \(expected), found \(actual)"

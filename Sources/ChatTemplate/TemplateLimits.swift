@@ -4,11 +4,11 @@
 /// Bounds on one rendering; the defaults are far above what real chat templates need.
 public struct TemplateLimits: Sendable {
   /// Evaluated nodes, loop iterations and units of work inside operations.
-  public var steps = 60_000_000
+  public var steps = 20_000_000
   /// Bytes of the rendered text.
-  public var outputBytes = 256 << 20
+  public var outputBytes = 128 << 20
   /// Bytes of all strings and lists made while rendering, added up.
-  public var allocatedBytes = 2 << 30
+  public var allocatedBytes = 1 << 30
   /// Depth of nested evaluations (expressions, statements, macro calls).
   public var evaluationDepth = 600
   /// Depth of nested macro calls.

@@ -78,7 +78,7 @@ extension Text {
       offset = skipSpace(from: offset)
       guard offset < bytes.count else { return result }
       if result.count == limit {
-        result.append(slice(offset, strippedBounds(nil, left: false, right: true).upperBound))
+        result.append(slice(offset, bytes.count))
         return result
       }
       let start = offset
@@ -103,7 +103,7 @@ extension Text {
       }
       guard end > 0 else { break }
       if result.count == limit {
-        result.append(slice(strippedBounds(nil, left: true, right: false).lowerBound, end))
+        result.append(slice(0, end))
         break
       }
       let stop = end

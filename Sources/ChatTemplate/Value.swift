@@ -280,7 +280,7 @@ final class RangeObject {
     self.count = count
   }
 
-  subscript(_ index: Int) -> Int { start + index * step }
+  subscript(_ index: Int) -> Int { start &+ index &* step }
 }
 
 /// An iterator or generator: gives its items once.
@@ -402,7 +402,9 @@ final class Scope {
   func lookup(_ name: Int) -> Value? {
     var scope: Scope? = self
     while let here = scope {
-      for (i, candidate) in here.names.enumerated() where candidate == name { return here.values[i] }
+      for (i, candidate) in here.names.enumerated() where candidate == name {
+        return here.values[i]
+      }
       scope = here.parent
     }
     return nil
@@ -430,7 +432,7 @@ final class LoopObject {
   private var source: [Value]
   private var position = 0
   private var peeked: Value?
-  private var accepts: ((Value) throws(Fault) -> Bool)?
+  private var accepts: ((Value) throws(Fault) -> Value?)?
   private var total: Int?
   private(set) var index0 = -1
   private(set) var current: Value?
@@ -442,7 +444,7 @@ final class LoopObject {
 
   init(
     _ source: [Value], depth0: Int, recursion: (loop: ForLoop, scope: Scope)?,
-    accepts: ((Value) throws(Fault) -> Bool)?
+    accepts: ((Value) throws(Fault) -> Value?)?
   ) {
     self.source = source
     self.depth0 = depth0
@@ -456,7 +458,7 @@ final class LoopObject {
       let value = source[position]
       position += 1
       guard let accepts else { return value }
-      if try accepts(value) { return value }
+      if let accepted = try accepts(value) { return accepted }
     }
     return nil
   }

@@ -24,8 +24,9 @@ public struct ConversationEncoder: Sendable {
   public let tokenizer: Tokenizer
   /// The turns that are trained.
   public var trainedTurns = TrainedTurns.all
-  private let plainTemplate: ChatTemplate
-  private let toolTemplate: ChatTemplate
+  /// The templates of rows without and with tools, or why there is none.
+  private let plainTemplate: Result<ChatTemplate, DataError>
+  private let toolTemplate: Result<ChatTemplate, DataError>
   private let variables: JSONObject
 
   /// A conversation rendered and encoded, and how its labels came about.
@@ -55,13 +56,14 @@ public struct ConversationEncoder: Sendable {
     }
     for (name, value) in variables { all[name] = value }
     self.variables = all
-    let plain = try? source.template(withTools: false)
-    let tool = try source.template(withTools: true)
-    toolTemplate = try Self.parse(tool)
-    // A folder may have a template for tools only: then rows without tools fail, and no others.
-    plainTemplate =
-      try plain.map { template throws(DataError) in try Self.parse(template) }
-      ?? toolTemplate
+    plainTemplate = Result { () throws(DataError) in
+      try Self.parse(source.template(withTools: false))
+    }
+    toolTemplate = Result { () throws(DataError) in
+      try Self.parse(source.template(withTools: true))
+    }
+    // Only a template for tools: then rows without tools are refused, and no others.
+    _ = try toolTemplate.get()
   }
 
   /// An encoder for the model in `folder`.
@@ -84,13 +86,17 @@ public struct ConversationEncoder: Sendable {
     }
   }
 
+  private func template(for conversation: Conversation) throws(DataError) -> ChatTemplate {
+    try (conversation.tools == nil ? plainTemplate : toolTemplate).get()
+  }
+
   // MARK: One conversation
 
   /// The text of a conversation, byte for byte that of `apply_chat_template(tokenize=False)`.
   public func render(_ conversation: Conversation, addGenerationPrompt: Bool = false)
     throws(DataError) -> RenderedChat
   {
-    let template = conversation.tools == nil ? plainTemplate : toolTemplate
+    let template = try template(for: conversation)
     do throws(TemplateError) {
       return try template.render(
         messages: conversation.messages.map { .object($0) },
@@ -104,7 +110,7 @@ public struct ConversationEncoder: Sendable {
 
   /// Ids and labels of a conversation, uncut.
   public func encode(_ conversation: Conversation) throws(DataError) -> Encoded {
-    let template = conversation.tools == nil ? plainTemplate : toolTemplate
+    let template = try template(for: conversation)
     let rendered = try render(conversation)
     var text = rendered.utf8
     let mask: [Bool]

@@ -2,7 +2,7 @@
 // they came from, never by searching tokens: look-alikes of markers inside a message are plain text.
 
 /// The trained parts of a rendered conversation.
-public enum LossMask {
+package enum LossMask {
   /// The header of an assistant turn.
   static let header = Array("<|im_start|>assistant\n".utf8)
   /// The beginning of any turn.
@@ -11,19 +11,19 @@ public enum LossMask {
   static let turnEnd = Array("<|im_end|>".utf8)
 
   /// What a template without `{% generation %}` says of a text.
-  struct Turns: Equatable {
+  package struct Turns: Equatable {
     /// For each assistant turn the bytes from the first after its header up to and including `<|im_end|>` and
     /// the newline after it.
-    var ranges: [Range<Int>] = []
+    package var ranges: [Range<Int>] = []
     /// Whether the text ends inside the last of them, without `<|im_end|>`.
-    var isLastOpen = false
+    package var isLastOpen = false
   }
 
   /// The assistant turns of `text`.
   ///
   /// - Parameter skeleton: `text` with every byte replaced by 0 that the template did not write itself (the
   ///   name of a role apart). Markers are looked for here, so that a message cannot forge them.
-  static func turns(in text: [UInt8], skeleton: [UInt8]) -> Turns {
+  package static func turns(in text: [UInt8], skeleton: [UInt8]) -> Turns {
     precondition(text.count == skeleton.count, "LossMask: skeleton and text differ in length")
     var turns = Turns()
     var position = 0
@@ -50,7 +50,7 @@ public enum LossMask {
   }
 
   /// The place of `pattern` in `text` at or after `start`.
-  static func find(_ pattern: [UInt8], in text: [UInt8], from start: Int) -> Int? {
+  package static func find(_ pattern: [UInt8], in text: [UInt8], from start: Int) -> Int? {
     var index = start
     while index + pattern.count <= text.count {
       if text[index] == pattern[0], text[index..<index + pattern.count].elementsEqual(pattern) {
@@ -62,7 +62,7 @@ public enum LossMask {
   }
 
   /// Whether each token holds a byte of `ranges`, which are in order and do not overlap.
-  static func mask(ranges: [Range<Int>], offsets: [Range<Int>], byteCount: Int) -> [Bool] {
+  package static func mask(ranges: [Range<Int>], offsets: [Range<Int>], byteCount: Int) -> [Bool] {
     var isTrained = [Bool](repeating: false, count: byteCount)
     for range in ranges { for index in range { isTrained[index] = true } }
     return offsets.map { range in
@@ -76,7 +76,7 @@ public enum LossMask {
   /// That includes its edge cases: a block whose first character no token holds (such as a mark that was
   /// composed with the letter before it) ends the search, and where no token, or the very first one, holds
   /// the last character, all that follows is trained.
-  static func mask(blocks: [Range<Int>], offsets: [Range<Int>], text: [UInt8]) -> [Bool] {
+  package static func mask(blocks: [Range<Int>], offsets: [Range<Int>], text: [UInt8]) -> [Bool] {
     // The first token that holds each byte.
     var tokenOfByte = [Int](repeating: -1, count: text.count)
     for (token, range) in offsets.enumerated() {
