@@ -162,9 +162,11 @@ struct BrokenModelTests {
   func foreignTokenizer() throws {
     let program = try Program()
     let model = try makeModel(program)
-    expectOneFault(try program.run(["evaluate", "--model", model.path]), "is outside the model's vocabulary")
     expectOneFault(
-      try program.run(["train", "--model", model.path, "--output_dir", "out"]), "is outside the model's vocabulary")
+      try program.run(["evaluate", "--model", model.path]), "is outside the model's vocabulary")
+    expectOneFault(
+      try program.run(["train", "--model", model.path, "--output_dir", "out"]),
+      "is outside the model's vocabulary")
   }
 
   private func apply(_ damage: Damage, to model: URL) throws {

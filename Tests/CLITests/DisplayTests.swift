@@ -14,7 +14,8 @@ struct DisplayTests {
     #expect(significant(0.0002) == "2e-4" && significant(1.23456) == "1.235")
     #expect(significant(0) == "0" && significant(123_456) == "123456")
     #expect(significant(9.99999) == "10" && significant(1_234_567) == "1.235e6")
-    #expect(significant(Double.leastNonzeroMagnitude).hasSuffix("e-324") && significant(-0.05) == "-0.05")
+    #expect(
+      significant(Double.leastNonzeroMagnitude).hasSuffix("e-324") && significant(-0.05) == "-0.05")
     #expect(grouped(0) == "0" && grouped(-1_234_567) == "-1,234,567" && grouped(999) == "999")
     #expect(grouped(Int.min) == "-9,223,372,036,854,775,808")
   }
