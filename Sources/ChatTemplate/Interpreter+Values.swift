@@ -224,7 +224,7 @@ extension Interpreter {
     var builder = TextBuilder()
     try write(value, to: &builder, quoting: false)
     try budget.allocate(builder.count)
-    return builder.text
+    return value.origin.isTemplate ? builder.text : builder.text.attributed(to: value.origin)
   }
 
   /// `repr(value)`.

@@ -39,7 +39,10 @@ struct DataCommandTests {
   @Test(
     "bad lines are named by number",
     arguments: [
-      ("tokenize", "\"a\"\n{\"a\": 1}\n", "standard input:2: expected a JSON string, found an object"),
+      (
+        "tokenize", "\"a\"\n{\"a\": 1}\n",
+        "standard input:2: expected a JSON string, found an object"
+      ),
       ("tokenize", "\"a\"\n\n", "standard input:2: bad JSON"),
       ("tokenize", "\"a\"\n\"\u{7}", "standard input:2: bad JSON"),
       ("tokenize --decode", "[1]\n\"x\"\n", "standard input:2: expected a JSON array"),
@@ -101,7 +104,8 @@ struct DataCommandTests {
 
   @Test("every kind of faulty row is named with its line, and usable rows are counted")
   func faults() throws {
-    let good = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
+    let good =
+      #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
     let rows = [
       good, "{", "[]", "{}", #"{"messages": []}"#,
       #"{"messages": [{"role": "robot", "content": "a"}]}"#,
@@ -114,7 +118,8 @@ struct DataCommandTests {
     let path = try program.folder.write(rows.joined(separator: "\n"), to: "rows.jsonl")
     let outcome = try program.run(["data", "check", "--data", path, "--json"])
     #expect(outcome.code == 1 && outcome.faults.count == 1)
-    #expect(outcome.errors.contains("9 of 12 rows are unusable") || outcome.errors.contains("10 of 12"))
+    #expect(
+      outcome.errors.contains("9 of 12 rows are unusable") || outcome.errors.contains("10 of 12"))
     let report = try JSON.parse(outcome.output)
     #expect(report["rows"] == 12 && report["usable_rows"] == 2 && report["duplicate_rows"] == 1)
     let places = try #require(report["faults"]?.arrayValue).map { fault in
@@ -165,6 +170,20 @@ struct DataCommandTests {
       "data", "tokenize", "--data", first, "--max_length", "3", "--truncation", "error",
     ])
     #expect(refused.code == 1 && refused.errors.contains("a.jsonl:1: "))
+  }
+
+  @Test("rows without an answer can be rendered, with the header of an answer after them")
+  func questions() throws {
+    let path = try program.folder.write(
+      #"{"messages": [{"role": "user", "content": "q"}]}"# + "\n", to: "a.jsonl")
+    let plain = "<|im_start|>user\nq<|im_end|>\n"
+    let rendered = try program.run(["data", "render", "--data", path])
+    #expect(try lines(rendered.output) == [.string(plain)])
+    let prompted = try program.run(["data", "render", "--data", path, "--add_generation_prompt"])
+    #expect(try lines(prompted.output) == [.string(plain + "<|im_start|>assistant\n")])
+    let tokenized = try lines(program.run(["data", "tokenize", "--data", path]).output)
+    #expect(tokenized.first?["labels"]?.arrayValue?.allSatisfy { $0 == -100 } == true)
+    #expect(try program.run(["data", "check", "--data", path]).code == 1)
   }
 
   @Test("data preview marks the trained text, and its page escapes the data")
