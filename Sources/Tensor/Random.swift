@@ -29,7 +29,9 @@ package enum Philox {
 /// One sequence of random numbers. Sequences with different fields are independent.
 public struct RandomStream: Sendable, Hashable {
   /// What the numbers are for. Keeps initialisation, shuffling, dropout and sampling apart.
-  public enum Purpose: UInt32, Sendable { case initialization = 1, shuffle, dropout, sampling, noise, test }
+  public enum Purpose: UInt32, Sendable {
+    case initialization = 1, shuffle, dropout, sampling, noise, test
+  }
 
   /// The user's seed.
   public var seed: UInt64

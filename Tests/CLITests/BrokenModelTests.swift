@@ -19,7 +19,9 @@ struct BrokenModelTests {
       _ description: String, _ file: String, expected: String,
       _ change: @escaping @Sendable (Data) -> Data?
     ) {
-      (testDescription, self.file, self.expected, self.change) = (description, file, expected, change)
+      (testDescription, self.file, self.expected, self.change) = (
+        description, file, expected, change
+      )
     }
 
     /// A setting of config.json replaced by other JSON text.
@@ -44,7 +46,8 @@ struct BrokenModelTests {
   }
 
   private func expectOneFault(
-    _ outcome: Program.Outcome, _ expected: String, sourceLocation: SourceLocation = #_sourceLocation
+    _ outcome: Program.Outcome, _ expected: String,
+    sourceLocation: SourceLocation = #_sourceLocation
   ) {
     #expect(outcome.code == 1, "\(outcome.errors)", sourceLocation: sourceLocation)
     #expect(outcome.output.isEmpty, sourceLocation: sourceLocation)
@@ -119,7 +122,8 @@ struct BrokenModelTests {
     arguments: [
       Damage("no config", "config.json", expected: "config.json") { _ in nil },
       Damage("half a config", "config.json", expected: "config.json") { $0.prefix(40) },
-      Damage("a list for a config", "config.json", expected: "config.json") { _ in Data("[]".utf8) },
+      Damage("a list for a config", "config.json", expected: "config.json") { _ in Data("[]".utf8)
+      },
       .config("hidden_size", "null"), .config("hidden_size", "0"), .config("hidden_size", "-32"),
       .config("hidden_size", "1e30"), .config("hidden_size", "4611686018427387904"),
       .config("num_hidden_layers", "1000000000"), .config("num_attention_heads", "\"four\""),
@@ -137,7 +141,9 @@ struct BrokenModelTests {
       Damage("half the weights", "model.safetensors", expected: "model.safetensors") {
         $0.prefix($0.count / 2)
       },
-      Damage("a byte too few", "model.safetensors", expected: "model.safetensors") { $0.dropLast() },
+      Damage("a byte too few", "model.safetensors", expected: "model.safetensors") {
+        $0.dropLast()
+      },
       Damage("a header of 2⁶³ bytes", "model.safetensors", expected: "model.safetensors") {
         Data([0, 0, 0, 0, 0, 0, 0, 0x80]) + $0.dropFirst(8)
       },

@@ -39,7 +39,10 @@ struct DataCommandTests {
   @Test(
     "bad lines are named by number",
     arguments: [
-      ("tokenize", "\"a\"\n{\"a\": 1}\n", "standard input:2: expected a JSON string, found an object"),
+      (
+        "tokenize", "\"a\"\n{\"a\": 1}\n",
+        "standard input:2: expected a JSON string, found an object"
+      ),
       ("tokenize", "\"a\"\n\n", "standard input:2: bad JSON"),
       ("tokenize", "\"a\"\n\"\u{7}", "standard input:2: bad JSON"),
       ("tokenize --decode", "[1]\n\"x\"\n", "standard input:2: expected a JSON array"),
@@ -101,7 +104,8 @@ struct DataCommandTests {
 
   @Test("every kind of faulty row is named with its line, and usable rows are counted")
   func faults() throws {
-    let good = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
+    let good =
+      #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
     let rows = [
       good, "{", "[]", "{}", #"{"messages": []}"#,
       #"{"messages": [{"role": "robot", "content": "a"}]}"#,
@@ -114,7 +118,8 @@ struct DataCommandTests {
     let path = try program.folder.write(rows.joined(separator: "\n"), to: "rows.jsonl")
     let outcome = try program.run(["data", "check", "--data", path, "--json"])
     #expect(outcome.code == 1 && outcome.faults.count == 1)
-    #expect(outcome.errors.contains("9 of 12 rows are unusable") || outcome.errors.contains("10 of 12"))
+    #expect(
+      outcome.errors.contains("9 of 12 rows are unusable") || outcome.errors.contains("10 of 12"))
     let report = try JSON.parse(outcome.output)
     #expect(report["rows"] == 12 && report["usable_rows"] == 2 && report["duplicate_rows"] == 1)
     let places = try #require(report["faults"]?.arrayValue).map { fault in

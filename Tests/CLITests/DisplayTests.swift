@@ -36,7 +36,8 @@ struct DisplayTests {
     }
     #expect(progress.secondsLeft == 180)
     let row = progress.row(columnCount: 80)
-    #expect(row.hasPrefix("step 30/120 [") && row.hasSuffix("loss 1.2500, 800 tokens/s, 3m00s left"))
+    #expect(
+      row.hasPrefix("step 30/120 [") && row.hasSuffix("loss 1.2500, 800 tokens/s, 3m00s left"))
     #expect(row.count == 79)
     #expect(row.count { $0 == "#" } == row.count { $0 == "-" } / 3)
     for columns in [0, 1, 2, 20, 40, 60, 400] {
@@ -54,7 +55,8 @@ struct DisplayTests {
     progress.add(step: 10, totalSteps: 40, loss: 2, tokensPerSecond: 100, seconds: 1)
     #expect(
       progress.line(
-        step: 10, epoch: 0.25, loss: 2, gradientNorm: 0.5, learningRate: 2e-4, tokensPerSecond: 99.6)
+        step: 10, epoch: 0.25, loss: 2, gradientNorm: 0.5, learningRate: 2e-4, tokensPerSecond: 99.6
+      )
         == "step 10/40, epoch 0.25, loss 2.0000, grad norm 0.5, learning rate 2e-4, 100 tokens/s, 30s left"
     )
     #expect(

@@ -54,7 +54,8 @@ struct ModelLocationTests {
     #expect(try environment(["QWEN_SFT_CACHE": "/q", "HOME": "/h"]).cacheFolder() == "/q")
     #expect(
       try environment(["XDG_CACHE_HOME": "/x", "HOME": "/h"]).cacheFolder() == "/x/qwen-sft")
-    #expect(try environment(["XDG_CACHE_HOME": "", "HOME": "/h"]).cacheFolder() == "/h/.cache/qwen-sft")
+    #expect(
+      try environment(["XDG_CACHE_HOME": "", "HOME": "/h"]).cacheFolder() == "/h/.cache/qwen-sft")
     #expect(throws: CLIError.noCacheFolder) { try environment([:]).cacheFolder() }
     #expect(environment(["HF_HUB_CACHE": "~/c", "HOME": "/h"]).huggingFaceCache() == "/h/c")
     #expect(environment(["HF_HOME": "/f", "HOME": "/h"]).huggingFaceCache() == "/f/hub")

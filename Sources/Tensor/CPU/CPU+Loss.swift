@@ -31,7 +31,8 @@ private struct CrossEntropyKernel: FloatKernel {
       for m in range {
         let row = base + m * columns
         let target = Int(targets[m])
-        precondition(target >= 0 && target < columns, "crossEntropy: target \(target) of \(columns)")
+        precondition(
+          target >= 0 && target < columns, "crossEntropy: target \(target) of \(columns)")
         let largest = maximum(of: row, columns)
         // Σ exp(x − max): eight lanes, flushed into a Double every 4096 columns.
         var total = 0.0

@@ -49,7 +49,8 @@ struct Bench: ParsableCommand {
     let start = clock.now
     let network = try Session.model(folder, adapter: try adapter.folder(), on: device)
     let loadSeconds = (clock.now - start).inSeconds
-    let result = try decode.map { try measureDecoding(network, newTokens: $0) }
+    let result =
+      try decode.map { try measureDecoding(network, newTokens: $0) }
       ?? measureTraining(network, device, loadSeconds)
     if json {
       try StandardOutput.write(line: JSON.object(result).serialized())

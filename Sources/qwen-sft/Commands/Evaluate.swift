@@ -55,7 +55,8 @@ struct Evaluate: ParsableCommand {
       try StandardOutput.write(line: JSON.object(object).serialized())
     } else {
       try StandardOutput.write(
-        line: "loss \(fixed(result.loss, digits: 4)), perplexity \(fixed(result.perplexity, digits: 3)), "
+        line:
+          "loss \(fixed(result.loss, digits: 4)), perplexity \(fixed(result.perplexity, digits: 3)), "
           + "token accuracy \(fixed(100 * result.meanTokenAccuracy, digits: 2)) %, "
           + "\(result.trainedTokenCount) trained tokens")
     }

@@ -22,7 +22,8 @@ struct Answerer {
     let prompt = encoder.tokenizer.encode(utf8: text)
     guard !prompt.isEmpty else {
       throw CLIError.line(
-        input: conversation.file, line: conversation.line, problem: "the template renders to nothing")
+        input: conversation.file, line: conversation.line,
+        problem: "the template renders to nothing")
     }
     for id in prompt where id < 0 || Int(id) >= model.config.vocabSize {
       throw TrainingError.tokenOutOfRange(

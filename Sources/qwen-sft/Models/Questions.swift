@@ -36,7 +36,8 @@ enum Questions {
   /// `messages` with a system message in front, in the place of one that is there.
   static func withSystem(_ system: String?, _ messages: [JSONObject]) -> [JSONObject] {
     guard let system else { return messages }
-    let rest = messages.first?["role"]?.stringValue == "system" ? messages.dropFirst() : messages[...]
+    let rest =
+      messages.first?["role"]?.stringValue == "system" ? messages.dropFirst() : messages[...]
     return [message("system", system)] + rest
   }
 }

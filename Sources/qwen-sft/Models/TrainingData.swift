@@ -12,16 +12,19 @@ enum TrainingData {
       truncation: config.truncation)
     if report.openTurns > 0 {
       Diagnostics.notice(
-        "the chat template leaves the last assistant turn open in \(report.openTurns) rows: <|im_end|> was appended and is trained")
+        "the chat template leaves the last assistant turn open in \(report.openTurns) rows: <|im_end|> was appended and is trained"
+      )
     }
     let dropped = report.droppedTooLong + report.droppedCutOff
     if dropped > 0 {
       Diagnostics.notice(
-        "\(dropped) of \(report.rowCount) rows were dropped: nothing trained is within --max_seq_length \(config.maxSeqLength)")
+        "\(dropped) of \(report.rowCount) rows were dropped: nothing trained is within --max_seq_length \(config.maxSeqLength)"
+      )
     }
     if report.truncated > 0 {
       Diagnostics.notice(
-        "\(report.truncated) of \(report.rowCount) rows were cut to --max_seq_length \(config.maxSeqLength)")
+        "\(report.truncated) of \(report.rowCount) rows were cut to --max_seq_length \(config.maxSeqLength)"
+      )
     }
     return rows
   }
