@@ -12,7 +12,7 @@ where Compute == Self {
   // Comparisons of lanes belong here, not into generic kernels: only on a named type are they not a loop.
   /// The larger one in every lane, a where b is NaN.
   static func larger(_ a: SIMD8<Self>, _ b: SIMD8<Self>) -> SIMD8<Self>
-  /// `value` in the lanes whose bits are not below `threshold`, 0 in the others.
+  /// `value` in the lanes whose bits are not below `threshold`, 0 in the others. Both are below 2³¹.
   static func select(_ value: Self, where bits: SIMD8<UInt32>, atLeast threshold: UInt32)
     -> SIMD8<Self>
 }
@@ -94,7 +94,13 @@ extension Float: KernelCompute {
   package static func select(_ value: Float, where bits: SIMD8<UInt32>, atLeast threshold: UInt32)
     -> SIMD8<Float>
   {
-    SIMD8(repeating: 0).replacing(with: value, where: bits .>= threshold)
+    // By the sign of a difference: comparing integer lanes is a loop, and the numbers are below 2³¹.
+    let difference =
+      SIMD8<Int32>(repeating: Int32(bitPattern: threshold) &- 1)
+      &- unsafeBitCast(bits, to: SIMD8<Int32>.self)
+    let mask = difference &>> SIMD8(repeating: 31)
+    return unsafeBitCast(
+      mask & SIMD8(repeating: Int32(bitPattern: value.bitPattern)), to: SIMD8<Float>.self)
   }
 }
 
