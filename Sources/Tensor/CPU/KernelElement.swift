@@ -9,6 +9,8 @@ where Compute == Self {
   static func exponential(_ x: SIMD8<Self>) -> SIMD8<Self>
   static func exponential(_ x: Self) -> Self
   static func logarithm(_ x: Self) -> Self
+  /// √x in every lane.
+  static func squareRoot(_ x: SIMD8<Self>) -> SIMD8<Self>
   // Comparisons of lanes belong here, not into generic kernels: only on a named type are they not a loop.
   /// The larger one in every lane, a where b is NaN.
   static func larger(_ a: SIMD8<Self>, _ b: SIMD8<Self>) -> SIMD8<Self>
@@ -87,6 +89,8 @@ extension Float: KernelCompute {
   @inline(__always) package static func exponential(_ x: Float) -> Float { expf(x) }
   @inline(__always) package static func logarithm(_ x: Float) -> Float { logf(x) }
   @inline(__always)
+  package static func squareRoot(_ x: SIMD8<Float>) -> SIMD8<Float> { x.squareRoot() }
+  @inline(__always)
   package static func larger(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD8<Float> {
     a.replacing(with: b, where: b .> a)
   }
@@ -123,6 +127,8 @@ extension Double: KernelCompute {
   }
   @inline(__always) package static func exponential(_ x: Double) -> Double { exp(x) }
   @inline(__always) package static func logarithm(_ x: Double) -> Double { log(x) }
+  @inline(__always)
+  package static func squareRoot(_ x: SIMD8<Double>) -> SIMD8<Double> { x.squareRoot() }
   @inline(__always)
   package static func larger(_ a: SIMD8<Double>, _ b: SIMD8<Double>) -> SIMD8<Double> {
     a.replacing(with: b, where: b .> a)
