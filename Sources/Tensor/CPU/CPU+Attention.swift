@@ -157,8 +157,7 @@ extension CPUBackend: AttentionKernels {
     var i = 0
     var lanes = SIMD8<T>(repeating: largest)
     while i + 8 <= visible {
-      let x = T.load(UnsafePointer(s) + i)
-      lanes.replace(with: x, where: x .> lanes)
+      lanes = T.larger(lanes, T.load(UnsafePointer(s) + i))
       i += 8
     }
     for lane in 0..<8 where lanes[lane] > largest { largest = lanes[lane] }

@@ -74,8 +74,7 @@ private struct CrossEntropyKernel: FloatKernel {
     var lanes = SIMD8<T.Compute>(repeating: row[0].compute)
     var c = 0
     while c + 8 <= columns {
-      let v = T.load(UnsafePointer(row) + c)
-      lanes.replace(with: v, where: v .> lanes)
+      lanes = T.Compute.larger(lanes, T.load(UnsafePointer(row) + c))
       c += 8
     }
     var largest = lanes[0]
