@@ -172,6 +172,20 @@ struct DataCommandTests {
     #expect(refused.code == 1 && refused.errors.contains("a.jsonl:1: "))
   }
 
+  @Test("rows without an answer can be rendered, with the header of an answer after them")
+  func questions() throws {
+    let path = try program.folder.write(
+      #"{"messages": [{"role": "user", "content": "q"}]}"# + "\n", to: "a.jsonl")
+    let plain = "<|im_start|>user\nq<|im_end|>\n"
+    let rendered = try program.run(["data", "render", "--data", path])
+    #expect(try lines(rendered.output) == [.string(plain)])
+    let prompted = try program.run(["data", "render", "--data", path, "--add_generation_prompt"])
+    #expect(try lines(prompted.output) == [.string(plain + "<|im_start|>assistant\n")])
+    let tokenized = try lines(program.run(["data", "tokenize", "--data", path]).output)
+    #expect(tokenized.first?["labels"]?.arrayValue?.allSatisfy { $0 == -100 } == true)
+    #expect(try program.run(["data", "check", "--data", path]).code == 1)
+  }
+
   @Test("data preview marks the trained text, and its page escapes the data")
   func preview() throws {
     let path = try program.folder.write(

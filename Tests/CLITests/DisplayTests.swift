@@ -14,7 +14,8 @@ struct DisplayTests {
     #expect(significant(0.0002) == "2e-4" && significant(1.23456) == "1.235")
     #expect(significant(0) == "0" && significant(123_456) == "123456")
     #expect(significant(9.99999) == "10" && significant(1_234_567) == "1.235e6")
-    #expect(significant(5e-324).hasSuffix("e-324") && significant(-0.05) == "-0.05")
+    #expect(
+      significant(Double.leastNonzeroMagnitude).hasSuffix("e-324") && significant(-0.05) == "-0.05")
     #expect(grouped(0) == "0" && grouped(-1_234_567) == "-1,234,567" && grouped(999) == "999")
     #expect(grouped(Int.min) == "-9,223,372,036,854,775,808")
   }
@@ -39,7 +40,8 @@ struct DisplayTests {
     #expect(
       row.hasPrefix("step 30/120 [") && row.hasSuffix("loss 1.2500, 800 tokens/s, 3m00s left"))
     #expect(row.count == 79)
-    #expect(row.count { $0 == "#" } == row.count { $0 == "-" } / 3)
+    let (done, left) = (row.count { $0 == "#" }, row.count { $0 == "-" })
+    #expect(done == (done + left) / 4 && done + left > 20)
     for columns in [0, 1, 2, 20, 40, 60, 400] {
       #expect(progress.row(columnCount: columns).count <= max(0, columns - 1))
     }

@@ -22,6 +22,9 @@ package enum Diagnostics {
     }
   }
 
+  /// Writes `text` as it is, such as a prompt that waits on its row.
+  package static func write(_ text: String) { _ = writeAll(Array(text.utf8), to: STDERR_FILENO) }
+
   /// Shows `text`, which must fit one row of the terminal, below all lines; an empty one ends it.
   package static func showStatus(_ text: String) {
     status.withLock { status in

@@ -24,7 +24,7 @@ struct DataCheck: ParsableCommand {
     let encoder = try encoding.encoder(folder: model.folder())
     let encoding = encoding
     var report = DataReport(maximumLength: data.maxSeqLength)
-    try forEachBatch(ofRowsIn: try data.paths()) { rows in
+    try forEachBatch(ofRowsIn: try data.paths(), isValidating: true) { rows in
       let results = parallelMap(rows) { row in
         row.conversation.map { conversation in
           let result = Result { () throws(DataError) in

@@ -11,13 +11,26 @@ struct DataCommand: ParsableCommand {
     subcommands: [DataCheck.self, DataPreview.self, DataRender.self, DataTokenize.self])
 }
 
+extension Conversation {
+  /// The conversation, which may be one that nothing can be learnt from, such as a question without an answer.
+  ///
+  /// - Throws: its other ``problem``s with their place.
+  func validatedForRendering() throws(DataFault) -> Conversation {
+    switch problem {
+    case nil, .noAssistantTurn: return self
+    case .some(let problem): throw DataFault(file: file, line: line, problem: problem)
+    }
+  }
+}
+
 /// Calls `body` with the rows of `paths`, some at a time and in order.
 ///
+/// - Parameter isValidating: whether unusable rows come as faults.
 /// - Throws: ``DataError/noRows(files:)`` where there is none.
 func forEachBatch(
-  ofRowsIn paths: [String], _ body: ([ConversationReader.Row]) throws -> Void
+  ofRowsIn paths: [String], isValidating: Bool, _ body: ([ConversationReader.Row]) throws -> Void
 ) throws {
-  let reader = ConversationReader(paths: paths)
+  let reader = ConversationReader(paths: paths, isValidating: isValidating)
   var batch: [ConversationReader.Row] = []
   var hasRows = false
   while let row = try reader.next() {

@@ -23,10 +23,11 @@ struct DataRender: ParsableCommand {
     _ = try common.start()
     let encoder = try encoding.encoder(folder: model.folder())
     let (encoding, addsPrompt) = (encoding, addGenerationPrompt)
-    try forEachBatch(ofRowsIn: try data.paths()) { rows in
+    try forEachBatch(ofRowsIn: try data.paths(), isValidating: false) { rows in
       let texts = parallelMap(rows) { row in
         Result {
-          let conversation = encoding.prepared(try row.conversation.get())
+          let conversation = encoding.prepared(
+            try row.conversation.get().validatedForRendering())
           let text = try encoder.render(conversation, addGenerationPrompt: addsPrompt).text
           return JSON.string(text).serializedBytes()
         }

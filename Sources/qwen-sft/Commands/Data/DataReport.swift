@@ -32,24 +32,49 @@ package struct DataReport: Sendable {
   package private(set) var (tokenCount, trainedTokenCount) = (0, 0)
   /// Rows that are longer than allowed, and those of which nothing trained would be left.
   package private(set) var (overCount, cutOffCount) = (0, 0)
-  /// The faults, in order.
+  /// The faults, in order; of very many the first.
   package private(set) var faults: [Fault] = []
+  /// All faults.
+  package private(set) var faultCount = 0
+  /// The first row that cannot be trained on.
+  package private(set) var firstUnusable: Fault?
 
   private let maximumLength: Int?
   private var lengths: [Int] = []
-  private var placeOfRow: [[Int]: (file: String, line: Int)] = [:]
+  private var placeOfRow: [Digest: (file: String, line: Int)] = [:]
+
+  /// Two independent 64-bit digests that stand for a row: files may be larger than memory.
+  private struct Digest: Hashable {
+    let first, second: Int
+
+    init(_ conversation: Conversation) {
+      func digest(_ salt: Int) -> Int {
+        var hasher = Hasher()
+        hasher.combine(salt)
+        hasher.combine(conversation)
+        return hasher.finalize()
+      }
+      (first, second) = (digest(0), digest(1))
+    }
+  }
+
+  /// The most faults that are kept.
+  private static let maximumFaultCount = 10_000
 
   /// A report on no rows, with the length that rows should not exceed.
   package init(maximumLength: Int? = nil) { self.maximumLength = maximumLength }
-
-  /// The first row that cannot be trained on.
-  package var firstUnusable: Fault? { faults.first { !$0.isUsable } }
 
   /// Counts a row that is none.
   package mutating func addUnusable(file: String, line: Int, problem: String) {
     rowCount += 1
     unusableCount += 1
-    faults.append(Fault(file: file, line: line, problem: problem, isUsable: false))
+    note(Fault(file: file, line: line, problem: problem, isUsable: false))
+  }
+
+  private mutating func note(_ fault: Fault) {
+    faultCount += 1
+    if faults.count < Self.maximumFaultCount { faults.append(fault) }
+    if firstUnusable == nil, !fault.isUsable { firstUnusable = fault }
   }
 
   /// Counts a row that is none.
@@ -85,20 +110,14 @@ package struct DataReport: Sendable {
   }
 
   private mutating func noteDuplicate(_ conversation: Conversation) {
-    // Two independent 64-bit digests stand for the row: files may be larger than memory.
-    let key = [0, 1].map { salt in
-      var hasher = Hasher()
-      hasher.combine(salt)
-      hasher.combine(conversation)
-      return hasher.finalize()
-    }
+    let key = Digest(conversation)
     guard let earlier = placeOfRow[key] else {
       placeOfRow[key] = (conversation.file, conversation.line)
       return
     }
     duplicateCount += 1
     let problem = RowProblem.duplicate(file: earlier.file, line: earlier.line)
-    faults.append(
+    note(
       Fault(
         file: conversation.file, line: conversation.line, problem: problem.description,
         isUsable: true))
@@ -128,7 +147,7 @@ package struct DataReport: Sendable {
       "tokens": .integer(tokenCount), "trained_tokens": .integer(trainedTokenCount),
       "length": .object(length), "max_seq_length": maximumLength.map(JSON.integer) ?? .null,
       "rows_over": .integer(overCount), "rows_cut_off": .integer(cutOffCount),
-      "duplicate_rows": .integer(duplicateCount),
+      "duplicate_rows": .integer(duplicateCount), "fault_count": .integer(faultCount),
       "faults": .array(
         faults.map {
           [
@@ -158,9 +177,9 @@ package struct DataReport: Sendable {
     }
     lines.append("duplicates      \(duplicateCount)")
     let shown = (faults.filter { !$0.isUsable } + faults.filter(\.isUsable)).prefix(50)
-    if !shown.isEmpty { lines.append("faults          \(faults.count)") }
+    if !shown.isEmpty { lines.append("faults          \(faultCount)") }
     lines += shown.map { "  " + Diagnostics.oneLine($0.description) }
-    if faults.count > shown.count { lines.append("  … and \(faults.count - shown.count) more") }
+    if faultCount > shown.count { lines.append("  … and \(faultCount - shown.count) more") }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -23,10 +23,11 @@ struct DataTokenize: ParsableCommand {
     let encoder = try encoding.encoder(folder: model.folder())
     let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
     var droppedCount = 0
-    try forEachBatch(ofRowsIn: try data.paths()) { rows in
+    try forEachBatch(ofRowsIn: try data.paths(), isValidating: false) { rows in
       let lines = parallelMap(rows) { row in
         Result { () -> [UInt8]? in
-          let conversation = encoding.prepared(try row.conversation.get())
+          let conversation = encoding.prepared(
+            try row.conversation.get().validatedForRendering())
           let encoded = try encoder.encode(conversation).row
           let cut = try maximum.map { try encoded.truncated(to: $0, truncation) } ?? encoded
           return cut.map { $0.json.serializedBytes() }
