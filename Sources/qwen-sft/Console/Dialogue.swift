@@ -24,8 +24,10 @@ struct Dialogue {
     var copy = self
     Diagnostics.write(line: "Commands: /reset, /system TEXT, /adapter on|off, /quit")
     while true {
-      Diagnostics.write("> ")
-      guard let line = readLine() else { return }
+      Diagnostics.showStatus("> ")
+      let answer = readLine()
+      Diagnostics.showStatus("")
+      guard let line = answer else { return }
       if line.isEmpty { continue }
       if line.hasPrefix("/") {
         if !copy.obey(line) { return }

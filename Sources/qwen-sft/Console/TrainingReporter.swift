@@ -4,10 +4,11 @@ import SFT
 
 /// Turns the events of a run into output.
 final class TrainingReporter {
-  private let metrics: MetricsFile
   private let display = TrainingDisplay()
+  private let metrics: MetricsFile
   private let outputDir: String
 
+  /// A reporter for the run in `outputDir`, whose metrics are continued or begun anew.
   init(outputDir: String, isContinued: Bool) {
     self.outputDir = outputDir
     metrics = MetricsFile(folder: outputDir, continuing: isContinued)
@@ -15,14 +16,14 @@ final class TrainingReporter {
 
   /// Takes one event.
   func observe(_ event: TrainingEvent) {
+    display.observe(event)
     switch event {
     case .logged(let entry), .evaluated(let entry): metrics.append(entry)
+    case .finished: Diagnostics.notice("results in \(outputDir)")
     default: break
     }
-    display.observe(event)
-    if case .finished = event { Diagnostics.notice("results are in \(outputDir)") }
   }
 
-  /// Takes the moving row away, for a message below it.
+  /// Takes the moving row away, for a message.
   func end() { display.end() }
 }
