@@ -41,7 +41,7 @@ public struct QwenConfig: Sendable, Hashable {
     let path = FileSystem.join(directory, "config.json")
     let bytes: [UInt8]
     do { bytes = try FileSystem.readFile(path, maximumByteCount: 1 << 24) } catch {
-      throw .config(path: path, problem: "cannot be read: \(error.description)")
+      throw .checkpoint(.file(error))
     }
     try self.init(json: bytes, path: path)
   }
