@@ -2,6 +2,7 @@
 
 import Files
 import OrderedJSON
+import Safetensors
 
 /// The architecture of a model, with Hugging Face's names. Immutable and checked.
 public struct QwenConfig: Sendable, Hashable {
