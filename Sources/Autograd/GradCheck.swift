@@ -56,7 +56,8 @@ public struct GradCheck: Sendable {
   }
 
   /// Checks the gradients of all inputs (float64) of `function`, which must be deterministic.
-  public func verify(_ inputs: [Tensor], _ function: (Tape, [Variable]) -> Variable) throws(Failure) {
+  public func verify(_ inputs: [Tensor], _ function: (Tape, [Variable]) -> Variable) throws(Failure)
+  {
     precondition(inputs.allSatisfy { $0.dtype == .float64 }, "GradCheck: inputs must be float64")
     let tape = Tape()
     let variables = inputs.map { tape.input($0) }

@@ -19,7 +19,8 @@ public final class Tape {
   private enum Node {
     case parameter(Parameter)
     case input
-    case operation(inputs: [Int32], needs: GradientMask, backward: (Tensor, inout InputGradients) -> Void)
+    case operation(
+      inputs: [Int32], needs: GradientMask, backward: (Tensor, inout InputGradients) -> Void)
   }
 
   /// Whether operations are recorded.
@@ -104,7 +105,8 @@ public final class Tape {
     if let seed {
       precondition(
         seed.shape == output.shape && seed.dtype == output.value.dtype,
-        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.value.dtype.rawValue)")
+        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.value.dtype.rawValue)"
+      )
     }
     var gradients = [Tensor?](repeating: nil, count: Int(output.node) + 1)
     gradients[Int(output.node)] = seed ?? Tensor.ones(like: output.value)

@@ -47,7 +47,8 @@ extension Module {
   }
 
   private func collect(prefix: String, into result: inout [(path: String, node: any ModuleNode)]) {
-    let named = (self as? any AnyModuleList)?.numberedChildren ?? children.map { ($0.key, $0.value) }
+    let named =
+      (self as? any AnyModuleList)?.numberedChildren ?? children.map { ($0.key, $0.value) }
     for (name, node) in named {
       let path = prefix.isEmpty ? name : prefix + "." + name
       result.append((path, node))

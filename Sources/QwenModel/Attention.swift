@@ -73,8 +73,8 @@ public final class Attention: Module {
       (k, v) = (x.tape.constant(all.keys), x.tape.constant(all.values))
       (documents, keyOffset) = (nil, cache.count)
     }
-    let attended = attention(
-      q, k, v, scale: 1 / Double(headDim).squareRoot(), documents: documents, keyOffset: keyOffset)  // [N, H, D]
+    let attended = attention(  // [N, H, D]
+      q, k, v, scale: 1 / Double(headDim).squareRoot(), documents: documents, keyOffset: keyOffset)
     observe?("context", attended)
     // 5. Project back.
     return oProj(attended.reshaped([n, numAttentionHeads * headDim]))  // [N, C]

@@ -101,7 +101,8 @@ package struct ConfigFields {
       guard kind == "default" else {
         throw .config(
           path: path,
-          problem: "\(key) has rope_type \"\(kind)\", which is not supported (expected \"default\")")
+          problem: "\(key) has rope_type \"\(kind)\", which is not supported (expected \"default\")"
+        )
       }
       let share = try inner.double("partial_rotary_factor", 0...1, default: 1)
       guard share == 1 else {

@@ -2,6 +2,7 @@
 
 import Files
 import OrderedJSON
+import Safetensors
 
 /// The architecture of a model, with Hugging Face's names. Immutable and checked.
 public struct QwenConfig: Sendable, Hashable {
@@ -41,7 +42,7 @@ public struct QwenConfig: Sendable, Hashable {
     let path = FileSystem.join(directory, "config.json")
     let bytes: [UInt8]
     do { bytes = try FileSystem.readFile(path, maximumByteCount: 1 << 24) } catch {
-      throw .config(path: path, problem: "cannot be read: \(error.description)")
+      throw .checkpoint(.file(error))
     }
     try self.init(json: bytes, path: path)
   }
@@ -73,7 +74,9 @@ public struct QwenConfig: Sendable, Hashable {
       guard hiddenSize % numAttentionHeads == 0 else {
         throw .config(
           path: path,
-          problem: "hidden_size \(hiddenSize) is not a multiple of num_attention_heads \(numAttentionHeads)")
+          problem:
+            "hidden_size \(hiddenSize) is not a multiple of num_attention_heads \(numAttentionHeads)"
+        )
       }
       headDim = hiddenSize / numAttentionHeads
     } else {
@@ -82,7 +85,9 @@ public struct QwenConfig: Sendable, Hashable {
     guard numAttentionHeads % numKeyValueHeads == 0 else {
       throw .config(
         path: path,
-        problem: "num_attention_heads \(numAttentionHeads) is not a multiple of num_key_value_heads \(numKeyValueHeads)")
+        problem:
+          "num_attention_heads \(numAttentionHeads) is not a multiple of num_key_value_heads \(numKeyValueHeads)"
+      )
     }
     guard headDim % 2 == 0 else {
       throw .config(path: path, problem: "head_dim \(headDim) is odd; rotary embedding needs pairs")
@@ -98,7 +103,9 @@ public struct QwenConfig: Sendable, Hashable {
     ropeTheta = try fields.ropeTheta()
     try fields.requirePlainArchitecture(layers: numHiddenLayers)
     eosTokenIDs = try fields.tokenIDs("eos_token_id")
-    let (newName, oldName) = try (fields.optionalString("dtype"), fields.optionalString("torch_dtype"))
+    let (newName, oldName) = try (
+      fields.optionalString("dtype"), fields.optionalString("torch_dtype")
+    )
     dtypeName = newName ?? oldName
     quantizationMethod = try fields.quantizationMethod()
   }

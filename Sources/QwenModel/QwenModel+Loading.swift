@@ -18,7 +18,9 @@ extension QwenModel {
     if let method = config.quantizationMethod {
       throw .config(
         path: directory + "/config.json",
-        problem: "quantization_config has quant_method \"\(method)\": quantized checkpoints cannot be loaded yet")
+        problem:
+          "quantization_config has quant_method \"\(method)\": quantized checkpoints cannot be loaded yet"
+      )
     }
     let model = QwenModel(config)
     try model.load(checkpoint(directory: directory), dtype: dtype, on: device)

@@ -24,8 +24,9 @@ package final class RotaryTable: Sendable {
   }
 
   /// cos and sin [≥ positions, D/2] in the accumulation type of `dtype`.
-  package func tables(positions: Int, dtype: DType, like device: Tensor) -> (cos: Tensor, sin: Tensor)
-  {
+  package func tables(positions: Int, dtype: DType, like device: Tensor) -> (
+    cos: Tensor, sin: Tensor
+  ) {
     let accumulation = dtype.accumulation
     return state.withLock { state in
       if let state, state.count >= positions, state.cos.dtype == accumulation,

@@ -89,7 +89,9 @@ public struct AdapterConfig: Sendable, Hashable {
     if let bias = object["bias"], bias.stringValue != "none" {
       throw .config(path: path, problem: "bias is \(bias.serialized()), expected \"none\"")
     }
-    for key in ["modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices"] {
+    for key in [
+      "modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices",
+    ] {
       if let value = object[key], !value.isNull, value.arrayValue?.isEmpty != true {
         throw .config(path: path, problem: "\(key) is set, which is not supported")
       }
@@ -130,8 +132,12 @@ public struct AdapterConfig: Sendable, Hashable {
       ("bias", .string("none")), ("fan_in_fan_out", .bool(false)), ("inference_mode", .bool(true)),
       ("init_lora_weights", .bool(true)), ("layers_pattern", layersPattern),
       ("layers_to_transform", layersToTransform),
-      ("lora_alpha", alpha == alpha.rounded() && alpha.magnitude < 1e15 ? .integer(Int(alpha)) : .number(alpha)),
-      ("lora_dropout", .number(dropout)), ("modules_to_save", .null), ("peft_type", .string("LORA")),
+      (
+        "lora_alpha",
+        alpha == alpha.rounded() && alpha.magnitude < 1e15 ? .integer(Int(alpha)) : .number(alpha)
+      ),
+      ("lora_dropout", .number(dropout)), ("modules_to_save", .null),
+      ("peft_type", .string("LORA")),
       ("r", .integer(rank)), ("rank_pattern", rankPattern), ("revision", .null),
       ("target_modules", targetModules), ("task_type", .string("CAUSAL_LM")),
     ])

@@ -25,7 +25,9 @@ public enum AdapterFile {
     let checkpoint: Checkpoint
     do { checkpoint = try Checkpoint(file: path) } catch { throw .checkpoint(error) }
     var tensors = try tensorsByModule(checkpoint, path)
-    guard !tensors.isEmpty else { throw .tensors(path: path, problem: "there is no LoRA tensor in it") }
+    guard !tensors.isEmpty else {
+      throw .tensors(path: path, problem: "there is no LoRA tensor in it")
+    }
 
     model.setTrainable(false)
     for (index, (module, linear)) in model.namedLinears().enumerated() {
@@ -35,7 +37,10 @@ public enum AdapterFile {
       }
       guard let a = pair.a, let b = pair.b else {
         throw .tensors(
-          path: path, problem: "\(module) has lora_\(pair.a == nil ? "B" : "A") and no lora_\(pair.a == nil ? "A" : "B")")
+          path: path,
+          problem:
+            "\(module) has lora_\(pair.a == nil ? "B" : "A") and no lora_\(pair.a == nil ? "A" : "B")"
+        )
       }
       let rank = config.rank(of: module)
       let adapter = LoRAAdapter(
@@ -47,11 +52,15 @@ public enum AdapterFile {
           guard info.shape == parameter.shape.dimensions else {
             throw AdapterError.tensors(
               path: path,
-              problem: "tensor \(key): expected \(parameter.shape.dimensions) (rank \(rank) by adapter_config.json), found \(info.shape)")
+              problem:
+                "tensor \(key): expected \(parameter.shape.dimensions) (rank \(rank) by adapter_config.json), found \(info.shape)"
+            )
           }
           guard info.dtype.isFloatingPoint else {
             throw AdapterError.tensors(
-              path: path, problem: "tensor \(key): expected floating-point numbers, found \(info.dtype.rawValue)")
+              path: path,
+              problem:
+                "tensor \(key): expected floating-point numbers, found \(info.dtype.rawValue)")
           }
           parameter.value = try checkpoint.tensor(key, dtype: .float32, on: device)
         } catch let error as SafetensorsError { throw .checkpoint(error) } catch let error
@@ -63,7 +72,9 @@ public enum AdapterFile {
     if let stranger = tensors.keys.sorted().first {
       throw .tensors(
         path: path,
-        problem: "it adapts \(stranger), which the model does not have (is it an adapter of another model?)")
+        problem:
+          "it adapts \(stranger), which the model does not have (is it an adapter of another model?)"
+      )
     }
     return config
   }
@@ -97,7 +108,8 @@ public enum AdapterFile {
     var result: [String: (a: String?, b: String?)] = [:]
     for key in checkpoint.keys {
       guard key.hasPrefix(keyPrefix) else {
-        throw .tensors(path: path, problem: "tensor \(key): expected a name beginning with \(keyPrefix)")
+        throw .tensors(
+          path: path, problem: "tensor \(key): expected a name beginning with \(keyPrefix)")
       }
       let rest = key.dropFirst(keyPrefix.count)
       // Newer files end in ".weight"; with an adapter's name in between they are PEFT's in-memory names.

@@ -20,7 +20,8 @@ package struct BatchPlan: Sendable {
     seed = config.seed
     let micros = (rowCount + batchSize - 1) / batchSize
     let updates = (micros + accumulation - 1) / accumulation
-    totalSteps = config.maxSteps ?? max(1, Int((config.numTrainEpochs * Double(updates)).rounded(.up)))
+    totalSteps =
+      config.maxSteps ?? max(1, Int((config.numTrainEpochs * Double(updates)).rounded(.up)))
   }
 
   /// Micro-batches of an epoch; the last may be smaller.

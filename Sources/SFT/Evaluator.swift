@@ -56,7 +56,8 @@ public struct Evaluator {
 
   /// Evaluates `rows`; `onRow` gets the log-probabilities of the trained tokens of every row, in order.
   public func evaluate(
-    _ rows: [EncodedRow], onRow: (_ index: Int, _ logProbabilities: [Double]) throws -> Void = { _, _ in }
+    _ rows: [EncodedRow],
+    onRow: (_ index: Int, _ logProbabilities: [Double]) throws -> Void = { _, _ in }
   ) throws -> Evaluation {
     var result = Evaluation()
     var start = 0

@@ -122,7 +122,8 @@ package struct RunStore {
     return path
   }
 
-  private func files<Result>(_ body: () throws(FileError) -> Result) throws(TrainingError) -> Result {
+  private func files<Result>(_ body: () throws(FileError) -> Result) throws(TrainingError) -> Result
+  {
     do { return try body() } catch { throw .file(error) }
   }
 

@@ -53,7 +53,8 @@ public final class Trainer {
       config.lrSchedulerType, peak: config.learningRate, warmup: warmup, total: plan.totalSteps,
       coefficients: config.lrSchedulerKwargs)
     store = RunStore(config: config, artifacts: artifacts)
-    state = TrainerState(config: config, totalSteps: plan.totalSteps, stepsPerEpoch: plan.stepsPerEpoch)
+    state = TrainerState(
+      config: config, totalSteps: plan.totalSteps, stepsPerEpoch: plan.stepsPerEpoch)
   }
 
   /// Continues from a checkpoint folder instead of the beginning.
@@ -127,7 +128,9 @@ public final class Trainer {
         correctTokenCount: sums.correct, tokensPerSecond: Double(sums.tokens) / max(seconds, 1e-9),
         seconds: seconds)
       observe(.step(record))
-      if let entry = state.add(record, loggingSteps: config.loggingSteps) { observe(.logged(entry)) }
+      if let entry = state.add(record, loggingSteps: config.loggingSteps) {
+        observe(.logged(entry))
+      }
       // 4. Save.
       if isSaveDue(after: step) { _ = try saveCheckpoint() }
     }

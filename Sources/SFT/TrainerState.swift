@@ -142,7 +142,9 @@ extension LogEntry {
   }
 
   init?(json: JSON) {
-    guard case .object(let object) = json, let step = object["step"]?.integerValue else { return nil }
+    guard case .object(let object) = json, let step = object["step"]?.integerValue else {
+      return nil
+    }
     self.step = step
     values = object.compactMap { key, value in
       key == "step" ? nil : value.doubleValue.map { (key, $0) }

@@ -16,7 +16,8 @@ package struct TrainingBatch {
     var (positions, targets) = ([Int32](), [Int32]())
     var start = 0
     for row in rows {
-      for i in 0..<max(row.inputIDs.count - 1, 0) where row.labels[i + 1] != EncodedRow.ignoredLabel {
+      for i in 0..<max(row.inputIDs.count - 1, 0) where row.labels[i + 1] != EncodedRow.ignoredLabel
+      {
         positions.append(Int32(start + i))
         targets.append(row.labels[i + 1])
       }

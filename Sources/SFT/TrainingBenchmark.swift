@@ -49,7 +49,9 @@ public struct TrainingBenchmark: Sendable {
         let ids = (0..<tokens).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
         return EncodedRow(
           inputIDs: ids,
-          labels: ids.enumerated().map { $0.offset < masked ? EncodedRow.ignoredLabel : $0.element },
+          labels: ids.enumerated().map {
+            $0.offset < masked ? EncodedRow.ignoredLabel : $0.element
+          },
           file: "random", line: 1)
       }
       guard let data = TrainingBatch(rows, on: device) else { throw .nothingToTrain(rows: batch) }

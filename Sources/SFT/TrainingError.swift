@@ -37,7 +37,9 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
     case .tokenOutOfRange(let id, let vocabulary, let place):
       "\(place): token id \(id) is outside the model's vocabulary of \(vocabulary): the tokenizer belongs to another model"
     case .interrupted(let step, let checkpoint):
-      checkpoint.map { "stopped after step \(step); continue from \($0) with --resume_from_checkpoint true" }
+      checkpoint.map {
+        "stopped after step \(step); continue from \($0) with --resume_from_checkpoint true"
+      }
         ?? "stopped before the first step was complete; nothing was written"
     case .checkpoint(let path, let problem): "\(path): \(problem)"
     case .adapter(let error): error.description

@@ -28,7 +28,8 @@ public struct LogEntry: Sendable, Hashable {
   public var step: Int
 
   public static func == (a: LogEntry, b: LogEntry) -> Bool {
-    a.step == b.step && a.values.elementsEqual(b.values) { $0.key == $1.key && $0.value == $1.value }
+    a.step == b.step
+      && a.values.elementsEqual(b.values) { $0.key == $1.key && $0.value == $1.value }
   }
 
   public func hash(into hasher: inout Hasher) {

@@ -6,7 +6,8 @@ package enum Philox {
   /// The four random words of a counter under a key.
   @inline(__always)
   package static func words(counter: SIMD4<UInt32>, key: UInt64) -> SIMD4<UInt32> {
-    var c = counter
+    // Scalars: as lanes of one vector the words would travel between register files in every round.
+    var (c0, c1, c2, c3) = (counter[0], counter[1], counter[2], counter[3])
     var k0 = UInt32(truncatingIfNeeded: key)
     var k1 = UInt32(truncatingIfNeeded: key >> 32)
     for round in 0..<10 {
@@ -14,22 +15,23 @@ package enum Philox {
         k0 = k0 &+ 0x9E37_79B9
         k1 = k1 &+ 0xBB67_AE85
       }
-      let p0 = UInt64(c[0]) &* 0xD251_1F53
-      let p1 = UInt64(c[2]) &* 0xCD9E_8D57
-      c = SIMD4(
-        UInt32(truncatingIfNeeded: p1 >> 32) ^ c[1] ^ k0,
-        UInt32(truncatingIfNeeded: p1),
-        UInt32(truncatingIfNeeded: p0 >> 32) ^ c[3] ^ k1,
-        UInt32(truncatingIfNeeded: p0))
+      let p0 = UInt64(c0) &* 0xD251_1F53
+      let p1 = UInt64(c2) &* 0xCD9E_8D57
+      (c0, c1, c2, c3) = (
+        UInt32(truncatingIfNeeded: p1 >> 32) ^ c1 ^ k0, UInt32(truncatingIfNeeded: p1),
+        UInt32(truncatingIfNeeded: p0 >> 32) ^ c3 ^ k1, UInt32(truncatingIfNeeded: p0)
+      )
     }
-    return c
+    return SIMD4(c0, c1, c2, c3)
   }
 }
 
 /// One sequence of random numbers. Sequences with different fields are independent.
 public struct RandomStream: Sendable, Hashable {
   /// What the numbers are for. Keeps initialisation, shuffling, dropout and sampling apart.
-  public enum Purpose: UInt32, Sendable { case initialization = 1, shuffle, dropout, sampling, noise, test }
+  public enum Purpose: UInt32, Sendable {
+    case initialization = 1, shuffle, dropout, sampling, noise, test
+  }
 
   /// The user's seed.
   public var seed: UInt64

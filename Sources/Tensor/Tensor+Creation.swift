@@ -40,7 +40,8 @@ extension Tensor {
     hostBytes bytes: UnsafeRawBufferPointer, shape: Shape, dtype: DType,
     owner: any Sendable & AnyObject, on device: Device
   ) {
-    precondition(bytes.count == shape.count * dtype.byteWidth, "tensor: \(bytes.count) bytes for \(shape)")
+    precondition(
+      bytes.count == shape.count * dtype.byteWidth, "tensor: \(bytes.count) bytes for \(shape)")
     if UInt(bitPattern: bytes.baseAddress) % UInt(dtype.byteWidth) == 0, bytes.count > 0,
       let buffer = device.backend.borrow(bytes)
     {

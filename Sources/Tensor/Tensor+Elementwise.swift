@@ -10,7 +10,8 @@ extension Tensor {
   package func combined(_ op: BinaryOp, _ other: Tensor) -> Tensor {
     precondition(
       shape == other.shape && dtype == other.dtype,
-      "\(op): operands differ, got \(shape) \(dtype.rawValue) and \(other.shape) \(other.dtype.rawValue)")
+      "\(op): operands differ, got \(shape) \(dtype.rawValue) and \(other.shape) \(other.dtype.rawValue)"
+    )
     let backend = commonBackend(self, other, "elementwise")
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, other, y) { backend.binary(op, operand, other.operand, into: y.destination) }
@@ -58,7 +59,8 @@ extension Tensor {
       row.count == columnCount && row.dtype == dtype, "addingRow: \(row.shape) to \(shape)")
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, row, y) {
-      backend.addRow(operand, row.operand, rows: rowCount, columns: columnCount, into: y.destination)
+      backend.addRow(
+        operand, row.operand, rows: rowCount, columns: columnCount, into: y.destination)
     }
     return y
   }

@@ -29,7 +29,8 @@ extension Tensor {
     let (rows, vocabulary) = (hidden.rowCount, weight.shape[0])
     precondition(
       targets.dtype == .int32 && targets.count == rows && hidden.columnCount == weight.shape[1],
-      "linearCrossEntropy: hidden \(hidden.shape), weight \(weight.shape), targets \(targets.shape)")
+      "linearCrossEntropy: hidden \(hidden.shape), weight \(weight.shape), targets \(targets.shape)"
+    )
     let backend = commonBackend(hidden, weight, "linearCrossEntropy")
     let accumulation = hidden.dtype.accumulation
     let nll = Tensor(uninitialized: [rows], accumulation, backend: backend)

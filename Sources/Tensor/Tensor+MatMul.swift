@@ -38,7 +38,8 @@ extension Tensor {
     let inner = transposeA ? a.shape[0] : a.columnCount
     precondition(
       inner == (transposeB ? b.shape[1] : b.shape[0]),
-      "matmul: inner dimensions differ, got \(a.shape)\(transposeA ? "ᵀ" : "") · \(b.shape)\(transposeB ? "ᵀ" : "")")
+      "matmul: inner dimensions differ, got \(a.shape)\(transposeA ? "ᵀ" : "") · \(b.shape)\(transposeB ? "ᵀ" : "")"
+    )
     let columns = transposeB ? b.shape[0] : b.shape[1]
     return transposeA ? [a.shape[1], columns] : a.shape.replacingLast(with: columns)
   }

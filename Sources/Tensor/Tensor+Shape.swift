@@ -4,7 +4,8 @@ extension Tensor {
   /// The same elements under another shape; traps when the counts differ.
   public func reshaped(_ newShape: Shape) -> Tensor {
     precondition(
-      newShape.count == count, "reshaped: \(shape) has \(count) elements, \(newShape) has \(newShape.count)")
+      newShape.count == count,
+      "reshaped: \(shape) has \(count) elements, \(newShape) has \(newShape.count)")
     var result = self
     result.shape = newShape
     return result

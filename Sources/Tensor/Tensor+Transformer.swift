@@ -29,7 +29,8 @@ extension Tensor {
     let backend = commonBackend(dy, x, "rmsNormBackward")
     let dx = Tensor(uninitialized: x.shape, x.dtype, backend: backend)
     let dWeight =
-      needsWeight ? Tensor(uninitialized: weight.shape, x.dtype.accumulation, backend: backend) : nil
+      needsWeight
+      ? Tensor(uninitialized: weight.shape, x.dtype.accumulation, backend: backend) : nil
     launch(dy, x, weight, rstd, dx, dWeight) {
       backend.rmsNormBackward(
         dy: dy.operand, x: x.operand, weight: weight.operand, rstd: rstd.operand,
@@ -86,7 +87,8 @@ extension Tensor {
     precondition(
       q.shape[0] == k.shape[0] && dOut.shape == q.shape && out.shape == q.shape
         && dOut.dtype == q.dtype && out.dtype == q.dtype,
-      "attentionBackward: dOut \(dOut.shape) \(dOut.dtype.rawValue), q \(q.shape), \(k.shape[0]) keys")
+      "attentionBackward: dOut \(dOut.shape) \(dOut.dtype.rawValue), q \(q.shape), \(k.shape[0]) keys"
+    )
     let backend = commonBackend(q, dOut, "attentionBackward")
     let dq = Tensor(uninitialized: q.shape, q.dtype, backend: backend)
     let dk = Tensor(uninitialized: k.shape, k.dtype, backend: backend)
@@ -114,7 +116,8 @@ extension Tensor {
       offsets.first == 0 && offsets.last == keyCount
         && zip(offsets, offsets.dropFirst()).allSatisfy { $0 <= $1 }
         && keyOffset >= 0 && keyOffset + q.shape[0] <= keyCount,
-      "attention: documents \(offsets) and key offset \(keyOffset) for \(q.shape[0]) queries, \(keyCount) keys")
+      "attention: documents \(offsets) and key offset \(keyOffset) for \(q.shape[0]) queries, \(keyCount) keys"
+    )
     return AttentionShape(
       heads: q.shape[1], keyValueHeads: k.shape[1], headDim: q.shape[2], queryCount: q.shape[0],
       keyCount: keyCount, keyOffset: keyOffset, documentOffsets: offsets, scale: scale)

@@ -80,6 +80,8 @@ package struct OpCase: Sendable, CustomStringConvertible {
   package typealias Function = @Sendable (Tape, [Variable]) -> Variable
   /// A function of tensors.
   package typealias Kernel = @Sendable ([Tensor]) -> [Tensor]
+  /// A change of tensors in place. The elements of the array are the only holders of their storage.
+  package typealias Update = @Sendable (inout [Tensor]) -> Void
   /// The same, naively, in Double.
   package typealias Oracle = @Sendable ([HostArray]) -> [HostArray]
 
@@ -94,6 +96,8 @@ package struct OpCase: Sendable, CustomStringConvertible {
   package let function: Function?
   /// The operation on tensors.
   package let kernel: Kernel
+  /// The operation as it is done in place, for the benchmark: `kernel` works on copies. Nil where nothing is in place.
+  package var update: Update?
   package let oracle: Oracle
   /// Size of the terms that cancel in a result, where it is not the size of the result.
   package var termSize = 0.0
@@ -138,6 +142,22 @@ package struct OpCase: Sendable, CustomStringConvertible {
     self.oracle = oracle
     self.flops = flops
     self.elementTraffic = elementTraffic
+  }
+
+  /// A case that changes the inputs `results` in place.
+  package init(
+    _ name: String, _ inputs: [OpInput], dtypes: [DType] = [.float32, .float64, .bfloat16],
+    elementTraffic: Double, changing results: [Int], update: @escaping Update,
+    oracle: @escaping Oracle
+  ) {
+    self.init(name, inputs, dtypes: dtypes, elementTraffic: elementTraffic) { tensors in
+      var changed = tensors
+      update(&changed)
+      return results.map { changed[$0] }
+    } oracle: {
+      oracle($0)
+    }
+    self.update = update
   }
 
   package var description: String { name }

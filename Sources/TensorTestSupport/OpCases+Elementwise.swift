@@ -68,10 +68,11 @@ extension OpCases {
   }
 
   private static func axpy(_ name: String, _ inputs: [OpInput], _ dtypes: [DType]) -> OpCase {
-    OpCase(name, inputs, dtypes: dtypes, elementTraffic: 3 * Double(inputs[0].shape.count)) { x in
-      var y = x[0].copied()
-      y.accumulate(x[1], scale: 0.75)
-      return [y]
+    OpCase(
+      name, inputs, dtypes: dtypes, elementTraffic: 3 * Double(inputs[0].shape.count), changing: [0]
+    ) { x in
+      let other = x[1]
+      x[0].accumulate(other, scale: 0.75)
     } oracle: {
       [$0[0].zip($0[1]) { $0 + 0.75 * $1 }]
     }
@@ -110,11 +111,10 @@ extension OpCases {
   package static func addRow(_ shape: Shape) -> OpCase {
     OpCase(
       "add row in place \(shape)", [.normal(shape), .normal([shape.columnCount])],
-      elementTraffic: 2 * Double(shape.count)
+      elementTraffic: 2 * Double(shape.count), changing: [0]
     ) { x in
-      var y = x[0]
-      y.addRow(x[1])
-      return [y]
+      let row = x[1]
+      x[0].addRow(row)
     } oracle: {
       [ReferenceOps.addingRow($0[0], $0[1])]
     }

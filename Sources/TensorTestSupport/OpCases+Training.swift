@@ -31,18 +31,21 @@ extension OpCases {
     return OpCase(
       "cross-entropy kernel [\(rows), \(vocabulary)]\(withGradient ? " with gradient" : "")",
       [.normal([rows, vocabulary], deviation: 4), .indices(targets)],
-      elementTraffic: (withGradient ? 2 : 1) * Double(rows * vocabulary)
+      elementTraffic: (withGradient ? 2 : 1) * Double(rows * vocabulary), changing: [2, 3, 0]
     ) { x in
-      let logits = x[0].copied()
-      let nll = Tensor(uninitialized: [rows], x[0].dtype.accumulation, backend: x[0].backend)
-      let isCorrect = Tensor(uninitialized: [rows], .uint8, backend: x[0].backend)
-      launch(logits, x[1], nll, isCorrect) {
-        logits.backend.crossEntropy(
-          logits: logits.destination, targets: x[1].operand, rows: rows, columns: vocabulary,
+      let backend = x[0].backend
+      // Logits are changed in place by the kernel itself; `makeUnique` is what a mutating method would do.
+      x[0].makeUnique()
+      let (logits, targets) = (x[0], x[1])
+      let nll = Tensor(uninitialized: [rows], logits.dtype.accumulation, backend: backend)
+      let isCorrect = Tensor(uninitialized: [rows], .uint8, backend: backend)
+      launch(logits, targets, nll, isCorrect) {
+        backend.crossEntropy(
+          logits: logits.destination, targets: targets.operand, rows: rows, columns: vocabulary,
           gradientScale: withGradient ? 0.125 : nil, nll: nll.destination,
           isCorrect: isCorrect.destination)
       }
-      return [nll, isCorrect, logits]
+      x = [logits, targets, nll, isCorrect]
     } oracle: { x in
       let (nll, isCorrect, dLogits) = ReferenceOps.crossEntropy(
         x[0], x[1].indices, scale: 0.125)
@@ -107,12 +110,15 @@ extension OpCases {
       [
         .normal(shape, .constant), .normal(shape, .statistic), .normal(shape, .statistic),
         .uniform(shape, 0..<1, .statistic),
-      ], elementTraffic: 7 * Double(shape.count)
+      ], elementTraffic: 7 * Double(shape.count), changing: [0, 2, 3]
     ) { x in
-      var (parameter, first, second) = (x[0], x[2], x[3])
-      parameter.applyAdamW(
-        gradient: x[1], firstMoment: &first, secondMoment: &second, step: coefficients)
-      return [parameter, first, second]
+      // Taken out of the array one by one, so that each has one holder.
+      var second = x.removeLast()
+      var first = x.removeLast()
+      let gradient = x.removeLast()
+      x[0].applyAdamW(
+        gradient: gradient, firstMoment: &first, secondMoment: &second, step: coefficients)
+      x += [gradient, first, second]
     } oracle: { x in
       ReferenceOps.adamW(
         x[0], gradient: x[1], firstMoment: x[2], secondMoment: x[3], coefficients)

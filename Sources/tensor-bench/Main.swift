@@ -1,4 +1,73 @@
+// The command: which operations to time, how often, and in which form to report. It measures and asserts nothing.
+
+import ArgumentParser
+import Tensor
+import TensorTestSupport
+
 @main
-struct Main {
-  static func main() {}
+struct TensorBench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tensor-bench",
+    abstract:
+      "Times tensor operations at the shapes of Qwen models, beside limits of this machine.",
+    discussion: """
+      Every operation is compared with a limit measured in the same run: products with the best plain sgemm, the \
+      rest with the bandwidth of a memory copy.
+      """)
+
+  @Option(
+    help:
+      "Models whose shapes are used (\(Model.allCases.map(\.rawValue).joined(separator: ", "))).")
+  var model: [Model] = Model.allCases
+
+  @Option(help: "Only operations whose name contains this text.")
+  var filter: String?
+
+  @Option(help: "Least time spent on an operation.")
+  var seconds = 0.5
+
+  @Option(help: "Element type (float32 or bfloat16).")
+  var dtype: ElementType = .float32
+
+  @Option(help: "Threads; the processors of this machine when left out.")
+  var threads: Int?
+
+  @Flag(help: "Write JSON instead of a table.")
+  var json = false
+
+  func validate() throws {
+    guard seconds > 0 else { throw ValidationError("--seconds must be above 0, got \(seconds)") }
+    if let threads, threads < 1 {
+      throw ValidationError("--threads must be at least 1, got \(threads)")
+    }
+  }
+
+  func run() throws {
+    if let threads {
+      Workers.count = threads
+      OpenBLAS.setThreadCount(threads)
+    }
+    let limits = Limits.measure(seconds: seconds)
+    var report = Report(limits: limits, threads: Workers.count, blas: OpenBLAS.kernelName)
+    if !json { print(report.heading) }
+    for model in model {
+      for benchmark in model.benchmarks where filter.map({ benchmark.op.name.contains($0) }) ?? true
+      {
+        guard benchmark.op.dtypes.contains(dtype.dtype) else { continue }
+        let line = Report.Line(
+          model: model.rawValue, benchmark: benchmark, dtype: dtype.dtype, seconds: seconds,
+          limits: limits)
+        report.lines.append(line)
+        if !json { print(line.text) }
+      }
+    }
+    if json { print(try report.json) }
+  }
+}
+
+/// Element types that can be timed.
+enum ElementType: String, ExpressibleByArgument, CaseIterable {
+  case float32, bfloat16
+
+  var dtype: DType { self == .float32 ? .float32 : .bfloat16 }
 }

@@ -34,15 +34,21 @@ struct Goldens: CustomTestStringConvertible {
     let indices = try #require(json["golden_rows"]?.arrayValue).compactMap(\.integerValue)
     return try indices.map { index in
       (
-        try #require(rows[index]["input_ids"]?.arrayValue).compactMap { $0.integerValue.map { Int32($0) } },
-        try #require(rows[index]["labels"]?.arrayValue).compactMap { $0.integerValue.map { Int32($0) } }
+        try #require(rows[index]["input_ids"]?.arrayValue).compactMap {
+          $0.integerValue.map { Int32($0) }
+        },
+        try #require(rows[index]["labels"]?.arrayValue).compactMap {
+          $0.integerValue.map { Int32($0) }
+        }
       )
     }
   }
 }
 
 /// Positions whose next token is trained, in the concatenation of rows, and those tokens.
-func trainedPositions(_ rows: [(ids: [Int32], labels: [Int32])]) -> (rows: [Int32], targets: [Int32]) {
+func trainedPositions(_ rows: [(ids: [Int32], labels: [Int32])]) -> (
+  rows: [Int32], targets: [Int32]
+) {
   var (positions, targets) = ([Int32](), [Int32]())
   var start = 0
   for (ids, labels) in rows {

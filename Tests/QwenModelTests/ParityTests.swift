@@ -10,7 +10,8 @@ import Testing
 
 @Suite("Parity with transformers")
 struct ParityTests {
-  @Test("every intermediate result, the logits and the log-probabilities agree", arguments: Goldens.all)
+  @Test(
+    "every intermediate result, the logits and the log-probabilities agree", arguments: Goldens.all)
   func activations(_ goldens: Goldens) throws {
     let model = try QwenModel.load(directory: goldens.directory)
     let expected = try goldens.tensors()

@@ -26,7 +26,9 @@ struct TrainingParityTests {
       FileSystem.readFile(TrainingParityTests.fixtures + "/\(name)/goldens.json"))
     let rows = try #require(goldens["rows"]?.arrayValue).enumerated().map { index, row in
       EncodedRow(
-        inputIDs: (row["input_ids"]?.arrayValue ?? []).compactMap { $0.integerValue.map { Int32($0) } },
+        inputIDs: (row["input_ids"]?.arrayValue ?? []).compactMap {
+          $0.integerValue.map { Int32($0) }
+        },
         labels: (row["labels"]?.arrayValue ?? []).compactMap { $0.integerValue.map { Int32($0) } },
         file: "goldens.json", line: index + 1)
     }
@@ -64,7 +66,9 @@ struct TrainingParityTests {
       var (rows, config, goldens) = try setUp(name, folder + "/out")
       config.gradientCheckpointing = checkpointing
       // Half the cases take the rows of a step as one micro-batch.
-      if checkpointing { (config.perDeviceTrainBatchSize, config.gradientAccumulationSteps) = (2, 1) }
+      if checkpointing {
+        (config.perDeviceTrainBatchSize, config.gradientAccumulationSteps) = (2, 1)
+      }
       let directory = TrainingParityTests.fixtures + "/" + name
       let model = try QwenModel.load(directory: directory)
       let adapter = try AdapterFile.load(directory + "/adapter", into: model)
@@ -97,7 +101,9 @@ struct TrainingParityTests {
     }
   }
 
-  @Test("ten steps of full training give transformers' losses and norms", arguments: TrainingParityTests.names)
+  @Test(
+    "ten steps of full training give transformers' losses and norms",
+    arguments: TrainingParityTests.names)
   func full(_ name: String) throws {
     try withTemporaryFolder { folder in
       let (rows, config, goldens) = try setUp(name, folder + "/out")

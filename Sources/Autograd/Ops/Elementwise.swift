@@ -23,7 +23,8 @@ package struct Multiply: Primitive {
   package static let name = "multiply"
   package init() {}
 
-  package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: [Tensor]) {
+  package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: [Tensor])
+  {
     (x[0] * x[1], x)
   }
 

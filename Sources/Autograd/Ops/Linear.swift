@@ -41,7 +41,8 @@ package struct LoRALinearMap: Primitive {
   let scale: Double
   let dropout: (probability: Double, stream: RandomStream)?
 
-  package init(hasBias: Bool, scale: Double, dropout: (probability: Double, stream: RandomStream)?) {
+  package init(hasBias: Bool, scale: Double, dropout: (probability: Double, stream: RandomStream)?)
+  {
     self.hasBias = hasBias
     self.scale = scale
     self.dropout = dropout

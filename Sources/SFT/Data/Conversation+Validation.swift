@@ -167,6 +167,7 @@ public struct RowInspector: Sendable {
   private static func roleOrder(of conversation: Conversation) -> [RowProblem] {
     var warnings: [RowProblem] = []
     var earlier: String?
+    var hasTurns = false
     for (index, message) in conversation.messages.enumerated() {
       guard let role = message["role"]?.stringValue else { continue }
       func warn(_ problem: String) {
@@ -174,7 +175,8 @@ public struct RowInspector: Sendable {
           .roleOrder(place: conversation.places.place(of: index), problem: problem))
       }
       switch (earlier, role) {
-      case (nil, "assistant"), ("system", "assistant"): warn("the assistant speaks first")
+      case (nil, "assistant"), ("system", "assistant"):
+        if !hasTurns { warn("the assistant speaks first") }
       case (.some, "system"): warn("a system turn after the start")
       case ("user", "user"): warn("two user turns in a row")
       case ("assistant", "assistant"): warn("two assistant turns in a row")
@@ -183,6 +185,7 @@ public struct RowInspector: Sendable {
       default: break
       }
       earlier = role
+      if role != "system" { hasTurns = true }
     }
     if let earlier, earlier != "assistant", let last = conversation.messages.indices.last {
       warnings.append(

@@ -143,8 +143,10 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .mergedBoundary(let text):
       "the prompt's end \(text.debugDescription) merges with the completion and is trained with it"
     case .byteOrderMark: "the file begins with a byte order mark"
-    case .duplicateKey(let key): "the key \(key.debugDescription) stands twice, the last one counts"
-    case .controlCharacter(let place, let scalar): "\(place): control character \(Self.name(scalar))"
+    case .duplicateKey(let key):
+      "the key \(key.debugDescription) stands twice, the last one counts"
+    case .controlCharacter(let place, let scalar):
+      "\(place): control character \(Self.name(scalar))"
     case .replacementCharacter(let place):
       "\(place): U+FFFD, the mark of text that was read in a wrong encoding"
     case .specialToken(let place, let token):
@@ -159,7 +161,7 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .badJSON: "a row is one JSON object on one line"
     case .notAnObject, .noMessages:
       "a row has messages, or prompt and completion, conversations, instruction and output, or text"
-    case .badField, .badMessage, .badTools: "see the row's form in the documentation of --data_format"
+    case .badField, .badMessage, .badTools: "correct it, or name the form with --data_format"
     case .unknownRole: "rename the role"
     case .noContent(_, "assistant", _): "write what the assistant should say, or remove the row"
     case .noContent: "write the text, or remove the turn"

@@ -83,8 +83,8 @@ enum ToolForm {
       guard case .object(let call) = item, case .string? = call["name"] else {
         throw RowFault(
           .badToolCalls(
-            place: place, problem: "expected {\"name\": …, \"arguments\": …}, "
-              + "found \(item.kindDescription)"))
+            place: place,
+            problem: "expected {\"name\": …, \"arguments\": …}, found \(item.kindDescription)"))
       }
       calls.append(["type": "function", "function": item])
     }

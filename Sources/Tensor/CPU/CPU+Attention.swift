@@ -80,7 +80,8 @@ extension CPUBackend: AttentionKernels {
     let workers = Workers.count
     let scratch = Scratch(T.self, count: 2 * widest * workers, pool: pool)
     let buffers = scratch.pointer
-    let documents = Dictionary(grouping: tiles, by: \.document).sorted { $0.key < $1.key }.map(\.value)
+    let documents = Dictionary(grouping: tiles, by: \.document).sorted { $0.key < $1.key }.map(
+      \.value)
     OpenBLAS.onCallingThread {
       parallelTasks(documents.count * kvHeads, workers: workers) { task, worker in
         let (document, kvHead) = (documents[task / kvHeads], task % kvHeads)
@@ -106,7 +107,8 @@ extension CPUBackend: AttentionKernels {
                 scale: T(shape.scale))
             }
             T.gemm(
-              true, false, keys, dim, rows, 1, s, keys, dOut + offset, qStride, 1, dv + kv, kvStride)
+              true, false, keys, dim, rows, 1, s, keys, dOut + offset, qStride, 1, dv + kv, kvStride
+            )
             T.gemm(
               false, false, rows, dim, keys, 1, dp, keys, k + kv, kvStride, 0, dq + offset, qStride)
             T.gemm(
@@ -155,8 +157,7 @@ extension CPUBackend: AttentionKernels {
     var i = 0
     var lanes = SIMD8<T>(repeating: largest)
     while i + 8 <= visible {
-      let x = T.load(UnsafePointer(s) + i)
-      lanes.replace(with: x, where: x .> lanes)
+      lanes = T.larger(lanes, T.load(UnsafePointer(s) + i))
       i += 8
     }
     for lane in 0..<8 where lanes[lane] > largest { largest = lanes[lane] }

@@ -6,7 +6,8 @@ extension CPUBackend: EmbeddingKernels {
   package func gatherRows(
     _ table: Operand, ids: Operand, rows: Int, columns: Int, into y: Destination
   ) {
-    precondition(table.dtype == y.dtype, "gatherRows: \(table.dtype.rawValue) into \(y.dtype.rawValue)")
+    precondition(
+      table.dtype == y.dtype, "gatherRows: \(table.dtype.rawValue) into \(y.dtype.rawValue)")
     let ids = ids.pointer(Int32.self)
     let tableRows = columns == 0 ? 0 : table.count / columns
     let width = columns * table.dtype.byteWidth
@@ -23,7 +24,8 @@ extension CPUBackend: EmbeddingKernels {
   package func scatterAddRows(
     _ x: Operand, ids: Operand, rows: Int, columns: Int, into table: Destination
   ) {
-    precondition(table.dtype == x.dtype, "scatterAddRows: \(x.dtype.rawValue) into \(table.dtype.rawValue)")
+    precondition(
+      table.dtype == x.dtype, "scatterAddRows: \(x.dtype.rawValue) into \(table.dtype.rawValue)")
     dispatch(
       x.dtype, ScatterKernel(x: x, ids: ids, rows: rows, columns: columns, table: table),
       "scatterAddRows")

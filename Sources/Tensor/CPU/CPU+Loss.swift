@@ -31,7 +31,8 @@ private struct CrossEntropyKernel: FloatKernel {
       for m in range {
         let row = base + m * columns
         let target = Int(targets[m])
-        precondition(target >= 0 && target < columns, "crossEntropy: target \(target) of \(columns)")
+        precondition(
+          target >= 0 && target < columns, "crossEntropy: target \(target) of \(columns)")
         let largest = maximum(of: row, columns)
         // Σ exp(x − max): eight lanes, flushed into a Double every 4096 columns.
         var total = 0.0
@@ -73,8 +74,7 @@ private struct CrossEntropyKernel: FloatKernel {
     var lanes = SIMD8<T.Compute>(repeating: row[0].compute)
     var c = 0
     while c + 8 <= columns {
-      let v = T.load(UnsafePointer(row) + c)
-      lanes.replace(with: v, where: v .> lanes)
+      lanes = T.Compute.larger(lanes, T.load(UnsafePointer(row) + c))
       c += 8
     }
     var largest = lanes[0]

@@ -12,7 +12,8 @@ extension CPUBackend: MemoryKernels {
   }
 
   package func copyIn(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer, byteOffset: Int) {
-    precondition(byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyIn: out of bounds")
+    precondition(
+      byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyIn: out of bounds")
     guard let source = bytes.baseAddress, bytes.count > 0,
       let target = UnsafeMutableRawPointer(bitPattern: buffer.address + UInt(byteOffset))
     else { return }
@@ -22,7 +23,8 @@ extension CPUBackend: MemoryKernels {
   package func copyOut(
     _ buffer: Buffer, byteOffset: Int, into bytes: UnsafeMutableRawBufferPointer
   ) throws(DeviceError) {
-    precondition(byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyOut: out of bounds")
+    precondition(
+      byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyOut: out of bounds")
     guard let target = bytes.baseAddress, bytes.count > 0,
       let source = UnsafeRawPointer(bitPattern: buffer.address + UInt(byteOffset))
     else { return }
@@ -68,7 +70,8 @@ extension CPUBackend: MemoryKernels {
         x.pointer(UInt8.self), y.pointer(UInt8.self), x.dtype.byteWidth
       )
       parallelFor(x.count, grain: 1 << 18) { range in
-        memcpy(target + range.lowerBound * width, source + range.lowerBound * width, range.count * width)
+        memcpy(
+          target + range.lowerBound * width, source + range.lowerBound * width, range.count * width)
       }
       return
     }
@@ -77,14 +80,17 @@ extension CPUBackend: MemoryKernels {
     case (.float32, .bfloat16): convert(Float.self, BFloat16.self, x, y)
     case (.float32, .float64): convertScalars(Float.self, Double.self, x, y) { Double($0) }
     case (.float64, .float32): convertScalars(Double.self, Float.self, x, y) { Float($0) }
-    case (.bfloat16, .float64): convertScalars(BFloat16.self, Double.self, x, y) { Double($0.float) }
-    case (.float64, .bfloat16): convertScalars(Double.self, BFloat16.self, x, y) { BFloat16(Float($0)) }
+    case (.bfloat16, .float64):
+      convertScalars(BFloat16.self, Double.self, x, y) { Double($0.float) }
+    case (.float64, .bfloat16):
+      convertScalars(Double.self, BFloat16.self, x, y) { BFloat16(Float($0)) }
     case (.int32, .float32): convertScalars(Int32.self, Float.self, x, y) { Float($0) }
     case (.int32, .float64): convertScalars(Int32.self, Double.self, x, y) { Double($0) }
     case (.uint8, .float32): convertScalars(UInt8.self, Float.self, x, y) { Float($0) }
     case (.uint8, .float64): convertScalars(UInt8.self, Double.self, x, y) { Double($0) }
     case (.uint8, .int32): convertScalars(UInt8.self, Int32.self, x, y) { Int32($0) }
-    default: preconditionFailure("cast: no conversion from \(x.dtype.rawValue) to \(y.dtype.rawValue)")
+    default:
+      preconditionFailure("cast: no conversion from \(x.dtype.rawValue) to \(y.dtype.rawValue)")
     }
   }
 
@@ -119,7 +125,8 @@ extension CPUBackend: MemoryKernels {
     switch y.dtype {
     case .float32: y.pointer(Float.self).update(repeating: Float(value), count: y.count)
     case .float64: y.pointer(Double.self).update(repeating: value, count: y.count)
-    case .bfloat16: y.pointer(BFloat16.self).update(repeating: BFloat16(Float(value)), count: y.count)
+    case .bfloat16:
+      y.pointer(BFloat16.self).update(repeating: BFloat16(Float(value)), count: y.count)
     case .int32: y.pointer(Int32.self).update(repeating: Int32(value), count: y.count)
     case .uint8: y.pointer(UInt8.self).update(repeating: UInt8(value), count: y.count)
     }

@@ -106,7 +106,8 @@ private struct NormBackwardKernel: FloatKernel {
         if c < columns {
           let rest = columns - c
           lanes +=
-            T.load(dy + c, count: rest) * T.load(weight + c, count: rest) * T.load(x + c, count: rest)
+            T.load(dy + c, count: rest) * T.load(weight + c, count: rest)
+            * T.load(x + c, count: rest)
         }
         let mean = lanes.sum() * scale * scale / T.Compute(columns)
         c = 0

@@ -34,7 +34,18 @@ extension CPUBackend: OptimizerKernels {
     let correction = C((1 - pow(step.beta2, Double(step.step))).squareRoot())
     let epsilon = C(step.epsilon)
     parallelFor(firstMoment.count, grain: 8192) { range in
-      for i in range {
+      var i = range.lowerBound
+      while i + 8 <= range.upperBound {
+        let g = G.load(gradient + i)
+        let m = C.load(first + i) * beta1 + g * rest1
+        let v = C.load(second + i) * beta2 + g * g * rest2
+        C.store(m, first + i)
+        C.store(v, second + i)
+        let value = P.load(parameter + i) * decay
+        P.store(value - stepSize * (m / (C.squareRoot(v) / correction + epsilon)), parameter + i)
+        i += 8
+      }
+      while i < range.upperBound {
         let g = gradient[i].compute
         let m = first[i] * beta1 + g * rest1
         let v = second[i] * beta2 + g * g * rest2
@@ -42,6 +53,7 @@ extension CPUBackend: OptimizerKernels {
         second[i] = v
         let value = parameter[i].compute * decay
         parameter[i] = P(compute: value - stepSize * (m / (v.squareRoot() / correction + epsilon)))
+        i += 1
       }
     }
   }

@@ -82,8 +82,7 @@ private struct DropoutKernel: FloatKernel {
         let low = words & SIMD4(repeating: 0xffff)
         let high = words &>> SIMD4(repeating: 16)
         let bits = SIMD8<UInt32>(low[0], high[0], low[1], high[1], low[2], high[2], low[3], high[3])
-        var scale = SIMD8<T.Compute>(repeating: factor)
-        for lane in 0..<8 where bits[lane] < threshold { scale[lane] = 0 }
+        let scale = T.Compute.select(factor, where: bits, atLeast: threshold)
         let start = 8 * block
         if start + 8 <= count {
           T.store(T.load(source + start) * scale, target + start)

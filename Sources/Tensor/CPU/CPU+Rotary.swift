@@ -27,7 +27,8 @@ private struct RotaryKernel: FloatKernel {
 
   @inline(__always)
   func run<T: KernelElement>(_ type: T.Type) {
-    precondition(cos.dtype == T.Compute.accumulationDType, "rotate: tables are \(cos.dtype.rawValue)")
+    precondition(
+      cos.dtype == T.Compute.accumulationDType, "rotate: tables are \(cos.dtype.rawValue)")
     let (source, target) = (x.pointer(T.self), y.pointer(T.self))
     let (cosTable, sinTable) = (cos.pointer(T.Compute.self), sin.pointer(T.Compute.self))
     let positions = positions.pointer(Int32.self)
@@ -37,7 +38,8 @@ private struct RotaryKernel: FloatKernel {
     parallelFor(rows, grain: CPUBackend.rowGrain(columns: heads * headDim)) { range in
       for n in range {
         let position = Int(positions[n])
-        precondition(position >= 0 && position < tableRows, "rotate: position \(position) of \(tableRows)")
+        precondition(
+          position >= 0 && position < tableRows, "rotate: position \(position) of \(tableRows)")
         let (c, s) = (cosTable + position * half, sinTable + position * half)
         for h in 0..<heads {
           let (from, to) = (

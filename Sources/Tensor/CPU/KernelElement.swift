@@ -9,6 +9,14 @@ where Compute == Self {
   static func exponential(_ x: SIMD8<Self>) -> SIMD8<Self>
   static func exponential(_ x: Self) -> Self
   static func logarithm(_ x: Self) -> Self
+  /// √x in every lane.
+  static func squareRoot(_ x: SIMD8<Self>) -> SIMD8<Self>
+  // Comparisons of lanes belong here, not into generic kernels: only on a named type are they not a loop.
+  /// The larger one in every lane, a where b is NaN.
+  static func larger(_ a: SIMD8<Self>, _ b: SIMD8<Self>) -> SIMD8<Self>
+  /// `value` in the lanes whose bits are not below `threshold`, 0 in the others. Both are below 2³¹.
+  static func select(_ value: Self, where bits: SIMD8<UInt32>, atLeast threshold: UInt32)
+    -> SIMD8<Self>
 }
 
 /// An element type of float tensors.
@@ -55,8 +63,10 @@ extension Float: KernelCompute {
   package static func exponential(_ x: SIMD8<Float>) -> SIMD8<Float> {
     typealias Lanes = SIMD8<Float>
     let magic = Lanes(repeating: 12_582_912)
-    let bounded = x.clamped(
-      lowerBound: Lanes(repeating: -104), upperBound: Lanes(repeating: 89))
+    // Comparisons and selects: `clamped` is a loop over the lanes.
+    var bounded = x
+    bounded.replace(with: -104, where: x .< -104)
+    bounded.replace(with: 89, where: x .> 89)
     let shifted = bounded * Lanes(repeating: 1.442_695_04) + magic
     let n = shifted - magic
     let r = bounded - n * Lanes(repeating: 0.693_359_375) + n * Lanes(repeating: 2.121_944_4e-4)
@@ -78,6 +88,24 @@ extension Float: KernelCompute {
   }
   @inline(__always) package static func exponential(_ x: Float) -> Float { expf(x) }
   @inline(__always) package static func logarithm(_ x: Float) -> Float { logf(x) }
+  @inline(__always)
+  package static func squareRoot(_ x: SIMD8<Float>) -> SIMD8<Float> { x.squareRoot() }
+  @inline(__always)
+  package static func larger(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD8<Float> {
+    a.replacing(with: b, where: b .> a)
+  }
+  @inline(__always)
+  package static func select(_ value: Float, where bits: SIMD8<UInt32>, atLeast threshold: UInt32)
+    -> SIMD8<Float>
+  {
+    // By the sign of a difference: comparing integer lanes is a loop, and the numbers are below 2³¹.
+    let difference =
+      SIMD8<Int32>(repeating: Int32(bitPattern: threshold) &- 1)
+      &- unsafeBitCast(bits, to: SIMD8<Int32>.self)
+    let mask = difference &>> SIMD8(repeating: 31)
+    return unsafeBitCast(
+      mask & SIMD8(repeating: Int32(bitPattern: value.bitPattern)), to: SIMD8<Float>.self)
+  }
 }
 
 extension Double: KernelCompute {
@@ -99,6 +127,20 @@ extension Double: KernelCompute {
   }
   @inline(__always) package static func exponential(_ x: Double) -> Double { exp(x) }
   @inline(__always) package static func logarithm(_ x: Double) -> Double { log(x) }
+  @inline(__always)
+  package static func squareRoot(_ x: SIMD8<Double>) -> SIMD8<Double> { x.squareRoot() }
+  @inline(__always)
+  package static func larger(_ a: SIMD8<Double>, _ b: SIMD8<Double>) -> SIMD8<Double> {
+    a.replacing(with: b, where: b .> a)
+  }
+  @inline(__always)
+  package static func select(_ value: Double, where bits: SIMD8<UInt32>, atLeast threshold: UInt32)
+    -> SIMD8<Double>
+  {
+    var y = SIMD8<Double>.zero
+    for lane in 0..<8 where bits[lane] >= threshold { y[lane] = value }
+    return y
+  }
 }
 
 extension BFloat16: KernelElement {

@@ -12,7 +12,8 @@ package enum OpenBLAS {
   /// AVX-512 it falls back to AVX2 kernels at half the speed. Where that has happened the choice is made again with
   /// the kernel set named. A choice the user made (`OPENBLAS_CORETYPE`) is left alone.
   static func configure() {
-    if getenv("OPENBLAS_CORETYPE") == nil, hasAVX512, !usesAVX512Kernels, let handle = dlopen(nil, RTLD_LAZY),
+    if getenv("OPENBLAS_CORETYPE") == nil, hasAVX512, !usesAVX512Kernels,
+      let handle = dlopen(nil, RTLD_LAZY),
       let table = dlsym(handle, "gotoblas"), let initialize = dlsym(handle, "gotoblas_dynamic_init")
     {
       setenv("OPENBLAS_CORETYPE", "SkylakeX", 1)

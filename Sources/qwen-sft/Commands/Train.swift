@@ -24,7 +24,7 @@ struct Train: ParsableCommand {
     let device = try common.start()
     let isDemo = model.model == nil
     let output = try options.outputFolder(isDemo: isDemo)
-    var config = options.config(
+    var config = try options.config(
       outputDir: output, lora: lora.config, maxSeqLength: data.maxSeqLength)
     try config.validate()
     let folder = try model.folder()

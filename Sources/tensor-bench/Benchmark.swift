@@ -1,0 +1,78 @@
+// Timing: repeats after a warm-up, and the two limits of the machine. The least time counts, since what disturbs a
+// measurement only ever adds to it.
+
+import Tensor
+import TensorTestSupport
+
+/// Times a piece of work.
+enum Stopwatch {
+  /// The least and the middle time of one call, from at least three calls and `seconds` seconds.
+  static func time(seconds: Double, _ body: () -> Void) -> (least: Double, median: Double) {
+    let clock = ContinuousClock()
+    body()
+    var times: [Double] = []
+    var total = 0.0
+    while times.count < 3 || total < seconds {
+      let duration = clock.measure(body).components
+      let elapsed = Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
+      times.append(elapsed)
+      total += elapsed
+    }
+    times.sort()
+    return (times[0], times[times.count / 2])
+  }
+}
+
+/// An operation to be timed.
+struct Benchmark {
+  let op: OpCase
+
+  /// Runs the operation on inputs made once.
+  func time(_ dtype: DType, seconds: Double) -> (least: Double, median: Double) {
+    var inputs = op.tensors(dtype)
+    if let update = op.update { return Stopwatch.time(seconds: seconds) { update(&inputs) } }
+    return Stopwatch.time(seconds: seconds) {
+      withExtendedLifetime(op.kernel(inputs)) {}
+    }
+  }
+}
+
+/// What this machine can do, measured now.
+struct Limits: Encodable {
+  /// The best plain sgemm.
+  let gigaflopsPerSecond: Double
+  /// Copies of 2ⁿ bytes (read and written together), by n: what stays in a cache is copied faster.
+  private(set) var copyGigabytesPerSecond: [Int: Double] = [:]
+
+  private static let smallest = 16
+  private static let largest = 29
+
+  /// The rate of a copy that moves as many bytes, between memory that is in use already.
+  func gigabytesPerSecond(moving bytes: Double) -> Double {
+    var power = Limits.smallest
+    while power < Limits.largest, Double(1 << power) < bytes { power += 1 }
+    return copyGigabytesPerSecond[power] ?? 0
+  }
+
+  static func measure(seconds: Double) -> Limits {
+    let product = [1024, 2048, 3072].map { size in
+      let op = OpCases.matmul(m: size, n: size, k: size)
+      return op.flops / Benchmark(op: op).time(.float32, seconds: seconds).least
+    }
+    var limits = Limits(gigaflopsPerSecond: (product.max() ?? 0) * 1e-9)
+    for power in smallest...largest {
+      limits.copyGigabytesPerSecond[power] = copyRate(
+        count: (1 << power) / 8, seconds: seconds / 4)
+    }
+    return limits
+  }
+
+  /// Copies between two tensors that exist already, so that no page is touched for the first time.
+  private static func copyRate(count: Int, seconds: Double) -> Double {
+    let (source, target) = (Tensor.ones([count]), Tensor.zeros([count]))
+    let least = Stopwatch.time(seconds: seconds) {
+      launch(source, target) { target.backend.cast(source.operand, into: target.destination) }
+    }.least
+    return 2 * Double(source.byteCount) / least * 1e-9
+  }
+}
