@@ -45,8 +45,8 @@ extension RenderedChat {
         }
         break
       }
-      for span in spans[first...] where index == nil {
-        guard span.range.lowerBound < range.upperBound else { break }
+      for span in spans[first...] {
+        guard index == nil, span.range.lowerBound < range.upperBound else { break }
         if case .message(let message, _) = span.origin, isAssistant.contains(message) {
           index = message
         }
