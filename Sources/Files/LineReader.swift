@@ -31,16 +31,24 @@ public final class LineReader {
 
   /// The longest line taken unless told: 256 MiB.
   public static let defaultMaximumByteCount = 1 << 28
+  /// How long a pipe may stay without a writer: 10 s.
+  public static let defaultPatienceMilliseconds: Int32 = 10_000
 
-  /// Opens `path`, which may be a pipe. A line of more than `maximumByteCount` bytes is an error.
-  public init(path: String, maximumByteCount: Int = LineReader.defaultMaximumByteCount)
-    throws(FileError)
-  {
+  /// Opens `path`, which may be a pipe. A line of more than `maximumByteCount` bytes is an error, and so is a pipe
+  /// that nobody writes to for `patienceMilliseconds`.
+  public init(
+    path: String, maximumByteCount: Int = LineReader.defaultMaximumByteCount,
+    patienceMilliseconds: Int32 = LineReader.defaultPatienceMilliseconds
+  ) throws(FileError) {
     self.path = path
     self.maximumByteCount = maximumByteCount
     descriptor = try Descriptor(opening: path, flags: O_RDONLY)
-    guard try descriptor.status().st_mode & S_IFMT != S_IFDIR else {
-      throw .notARegularFile(path: path)
+    let kind = try descriptor.status().st_mode & S_IFMT
+    guard kind != S_IFDIR else { throw .notARegularFile(path: path) }
+    if kind == S_IFIFO {
+      guard try descriptor.waitForBytes(milliseconds: patienceMilliseconds) else {
+        throw .noWriter(path: path)
+      }
     }
     buffer = [UInt8](repeating: 0, count: 1 << 17)
   }
