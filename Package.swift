@@ -25,9 +25,10 @@ let package = Package(
     // System libraries.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // Leaves: no dependency on Tensor.
-    .target(name: "Files"),
+    .target(name: "Files", dependencies: ["CZlib"]),
     .target(
       name: "OrderedJSON",
       dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),

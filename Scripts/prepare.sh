@@ -24,6 +24,7 @@ missing_packages() {
   command -v pkg-config >/dev/null || echo pkg-config
   pkg-config --exists openblas 2>/dev/null || echo libopenblas-dev
   pkg-config --exists lapacke 2>/dev/null || echo liblapacke-dev
+  pkg-config --exists zlib 2>/dev/null || echo zlib1g-dev
 }
 
 prepare() {
@@ -33,7 +34,7 @@ prepare() {
   mapfile -t missing < <(missing_packages)
   [[ ${#missing[@]} -eq 0 ]] && return
   command -v apt-get >/dev/null ||
-    fail "missing ${missing[*]} and no apt-get here: install OpenBLAS, LAPACKE and pkg-config with your package manager"
+    fail "missing ${missing[*]} and no apt-get here: install OpenBLAS, LAPACKE, zlib and pkg-config with your package manager"
   [[ $EUID -eq 0 ]] || command -v sudo >/dev/null ||
     fail "missing ${missing[*]} and no sudo here: run as root: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes the demo model's weights from nothing: corpus, random weights, full training by qwen-sft, bfloat16.
+# Makes the demo model's weights from nothing: corpus, random weights, full training by qwen-sft.
 #
 #   Scripts/demo/pretrain.sh [WORK_FOLDER]     (default: out/demo under the repository)
 #
 # Tokenizer and config are taken from Fixtures/demo-model as they are; make_tokenizer.py made them from the same
-# corpus. Needs python3 (standard library only). The result replaces Fixtures/demo-model/model.safetensors.
+# corpus. Needs python3 (standard library only). The result replaces Fixtures/demo-model/model.safetensors and its log,
+# pretraining.jsonl.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -26,6 +27,7 @@ python3 "$scripts/init_weights.py" "$work/init/config.json" "$work/init/model.sa
   --lr_scheduler_type linear --warmup_steps 100 --weight_decay 0.01 --max_grad_norm 1.0 --max_seq_length 256 \
   --save_strategy no --logging_steps 100 --seed 42
 
-python3 "$scripts/to_bfloat16.py" "$work/trained/model.safetensors" "$model/model.safetensors.new"
-mv "$model/model.safetensors.new" "$model/model.safetensors"
+# config.json says bfloat16, so the result is.
+cp "$work/trained/model.safetensors" "$model/model.safetensors"
+cp "$work/trained/metrics.jsonl" "$model/pretraining.jsonl"
 "$root/run.sh" evaluate --model "$model" --data "$work/heldout.jsonl"

@@ -17,11 +17,9 @@ static const unsigned char tokenizerConfig[] = {
 static const unsigned char chatTemplate[] = {
 #embed "../../Fixtures/demo-model/chat_template.jinja"
 };
-#if __has_embed("../../Fixtures/demo-model/model.safetensors")
 static const unsigned char weights[] = {
 #embed "../../Fixtures/demo-model/model.safetensors"
 };
-#endif
 static const unsigned char sample[] = {
 #embed "../../Fixtures/sample.jsonl"
 };
@@ -32,9 +30,7 @@ static const DemoAsset assets[] = {
     {"model/tokenizer.json", tokenizer, sizeof tokenizer},
     {"model/tokenizer_config.json", tokenizerConfig, sizeof tokenizerConfig},
     {"model/chat_template.jinja", chatTemplate, sizeof chatTemplate},
-#if __has_embed("../../Fixtures/demo-model/model.safetensors")
     {"model/model.safetensors", weights, sizeof weights},
-#endif
     {"sample.jsonl", sample, sizeof sample},
 };
 

@@ -19,6 +19,8 @@ public enum FileError: Error, Sendable, Hashable, CustomStringConvertible {
   case tooLarge(path: String, maximumByteCount: Int)
   /// A line is longer than the caller takes.
   case lineTooLong(path: String, line: Int, maximumByteCount: Int)
+  /// Compressed data cannot be unpacked from `line` on.
+  case damaged(path: String, line: Int, problem: String)
   /// The text of a file is not UTF-8.
   case notUTF8(path: String)
   /// The path is empty or holds a NUL byte.
@@ -33,7 +35,7 @@ public enum FileError: Error, Sendable, Hashable, CustomStringConvertible {
     switch self {
     case .system(_, let path, _), .notARegularFile(let path), .tooLarge(let path, _),
       .lineTooLong(let path, _, _), .notUTF8(let path), .invalidPath(let path),
-      .alreadyExists(let path), .noWriter(let path):
+      .alreadyExists(let path), .damaged(let path, _, _), .noWriter(let path):
       path
     }
   }
@@ -52,6 +54,7 @@ public enum FileError: Error, Sendable, Hashable, CustomStringConvertible {
     case .tooLarge(let path, let maximum): "\(path): expected at most \(maximum) bytes, found more"
     case .lineTooLong(let path, let line, let maximum):
       "\(path):\(line): expected a line of at most \(maximum) bytes, found more (is it JSONL?)"
+    case .damaged(let path, let line, let problem): "\(path):\(line): \(problem)"
     case .notUTF8(let path): "\(path): expected UTF-8 text (is the file in another encoding?)"
     case .invalidPath(let path):
       path.isEmpty ? "expected a path, found an empty one" : "\(path.debugDescription): not a path"

@@ -1,5 +1,5 @@
 // Lines of a file, one at a time, in constant memory. A line ends at byte 0x0A and nowhere else: no other
-// character of Unicode ends one, and a carriage return is content.
+// character of Unicode ends one, and a carriage return is content. Gzip data is unpacked on the way.
 
 #if canImport(Glibc)
   import Glibc
@@ -9,7 +9,7 @@
   import Darwin
 #endif
 
-/// A reader of the lines of a file.
+/// A reader of the lines of a file, which may be gzip data, known by its first two bytes.
 public final class LineReader {
   /// A line without its 0x0A.
   public struct Line: Sendable, Hashable {
@@ -25,9 +25,16 @@ public final class LineReader {
   public private(set) var lineCount = 0
   private let descriptor: Descriptor
   private let maximumByteCount: Int
+  /// How long a pipe may stay without a writer; nil for what is no pipe.
+  private let patienceMilliseconds: Int32?
   private var buffer: [UInt8]
   private var unread = 0..<0
   private var isAtEnd = false
+  /// Unpacks the file's bytes, which then are in `packed`; nil where they are lines already.
+  private var inflater: Inflater?
+  private var packed: [UInt8] = []
+  private var unreadPacked = 0..<0
+  private var hasBegun = false
 
   /// The longest line taken unless told: 256 MiB.
   public static let defaultMaximumByteCount = 1 << 28
@@ -45,11 +52,7 @@ public final class LineReader {
     descriptor = try Descriptor(opening: path, flags: O_RDONLY)
     let kind = try descriptor.status().st_mode & S_IFMT
     guard kind != S_IFDIR else { throw .notARegularFile(path: path) }
-    if kind == S_IFIFO {
-      guard try descriptor.waitForBytes(milliseconds: patienceMilliseconds) else {
-        throw .noWriter(path: path)
-      }
-    }
+    self.patienceMilliseconds = kind == S_IFIFO ? patienceMilliseconds : nil
     buffer = [UInt8](repeating: 0, count: 1 << 17)
   }
 
@@ -79,10 +82,71 @@ public final class LineReader {
     }
   }
 
+  /// Reads on; at the end there is nothing unread.
   private func fill() throws(FileError) {
+    if !hasBegun {
+      try begin()
+      if isAtEnd || !unread.isEmpty { return }
+    }
+    if let inflater { return try fill(from: inflater) }
     let count = try descriptor.read(into: &buffer)
     unread = 0..<count
     isAtEnd = count == 0
+  }
+
+  /// Reads the first bytes, and finds out whether they are gzip data.
+  private func begin() throws(FileError) {
+    hasBegun = true
+    var count = 0
+    while count < Inflater.magic.count {
+      var more = try descriptor.read(into: &buffer, from: count)
+      if more == 0, count == 0, let patienceMilliseconds {
+        // Nobody has opened the other end yet.
+        _ = try descriptor.waitForBytes(milliseconds: patienceMilliseconds)
+        more = try descriptor.read(into: &buffer)
+        if more == 0 { throw .noWriter(path: path) }
+      }
+      if more == 0 { break }
+      count += more
+    }
+    guard buffer[..<count].starts(with: Inflater.magic) else {
+      unread = 0..<count
+      isAtEnd = count == 0
+      return
+    }
+    do throws(Inflater.Failure) { inflater = try Inflater() } catch { throw damaged(error) }
+    packed = buffer
+    unreadPacked = 0..<count
+  }
+
+  private func fill(from inflater: Inflater) throws(FileError) {
+    while true {
+      if unreadPacked.isEmpty {
+        let count = try descriptor.read(into: &packed)
+        unreadPacked = 0..<count
+        if count == 0 {
+          if inflater.isInMember {
+            throw damaged(.init(problem: "the gzip data ends early (copy the file again)"))
+          }
+          isAtEnd = true
+          return
+        }
+      }
+      let done: (read: Int, written: Int)
+      do throws(Inflater.Failure) {
+        done = try inflater.inflate(packed, unreadPacked, into: &buffer)
+      } catch { throw damaged(error) }
+      unreadPacked = unreadPacked.lowerBound + done.read..<unreadPacked.upperBound
+      unread = 0..<done.written
+      if done.written > 0 { return }
+      if done.read == 0, !unreadPacked.isEmpty {
+        throw damaged(.init(problem: "the gzip data is damaged (copy the file again)"))
+      }
+    }
+  }
+
+  private func damaged(_ failure: Inflater.Failure) -> FileError {
+    .damaged(path: path, line: lineCount + 1, problem: failure.problem)
   }
 
   private func indexOfLineEnd() -> Int? {

@@ -2,6 +2,7 @@
 
 import Files
 import OrderedJSON
+import Safetensors
 
 /// The architecture of a model, with Hugging Face's names. Immutable and checked.
 public struct QwenConfig: Sendable, Hashable {
@@ -41,7 +42,7 @@ public struct QwenConfig: Sendable, Hashable {
     let path = FileSystem.join(directory, "config.json")
     let bytes: [UInt8]
     do { bytes = try FileSystem.readFile(path, maximumByteCount: 1 << 24) } catch {
-      throw .config(path: path, problem: "cannot be read: \(error.description)")
+      throw .checkpoint(.file(error))
     }
     try self.init(json: bytes, path: path)
   }

@@ -198,7 +198,7 @@ struct DataCommandTests {
     let outcome = try program.run(["data", "preview", "--data", path, "--html", page.path])
     #expect(outcome.code == 0 && outcome.output.isEmpty)
     let html = try String(contentsOf: page, encoding: .utf8)
-    #expect(html.contains("&lt;b&gt;&amp;") && html.contains("<mark>yes"))
+    #expect(!html.contains("<b>&amp;") && html.contains("&amp;") && html.contains("trained\">y"))
     let beyond = try program.run(["data", "preview", "--data", path, "--index", "7"])
     #expect(beyond.code == 1 && beyond.faults.first?.contains("expected 0 to 0, found 7") == true)
   }

@@ -63,7 +63,7 @@ struct ReadingTests {
       try MappedFile(path: folder("pipe"))
     }
     #expect(throws: FileError.noWriter(path: folder("pipe"))) {
-      try LineReader(path: folder("pipe"), patienceMilliseconds: 20)
+      try LineReader(path: folder("pipe"), patienceMilliseconds: 20).next()
     }
   }
 

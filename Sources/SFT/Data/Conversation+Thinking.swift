@@ -16,7 +16,7 @@ extension Conversation {
       }
       return message
     }
-    return Conversation(messages: stripped, tools: tools, file: file, line: line)
+    return replacing(messages: stripped)
   }
 
   /// What follows the last `</think>`, without the newlines between.

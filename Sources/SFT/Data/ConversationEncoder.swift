@@ -37,6 +37,17 @@ public struct ConversationEncoder: Sendable {
     public let isLastTurnOpen: Bool
     /// Whether the template marked the trained parts itself.
     public let hasGenerationBlocks: Bool
+    /// The end of a plain prompt whose tokens merged with the completion and are trained with it; nil where
+    /// the prompt ends where the completion begins.
+    public let mergedBoundary: String?
+
+    init(
+      row: EncodedRow, isLastTurnOpen: Bool = false, hasGenerationBlocks: Bool = false,
+      mergedBoundary: String? = nil
+    ) {
+      (self.row, self.mergedBoundary) = (row, mergedBoundary)
+      (self.isLastTurnOpen, self.hasGenerationBlocks) = (isLastTurnOpen, hasGenerationBlocks)
+    }
   }
 
   /// An encoder for the templates of `source`.
@@ -108,8 +119,19 @@ public struct ConversationEncoder: Sendable {
     }
   }
 
-  /// Ids and labels of a conversation, uncut.
+  /// The text of a row: a conversation rendered, or plain text with the end-of-text token after it.
+  public func text(of conversation: Conversation, addGenerationPrompt: Bool = false)
+    throws(DataError) -> String
+  {
+    guard let plainText = conversation.plainText else {
+      return try render(conversation, addGenerationPrompt: addGenerationPrompt).text
+    }
+    return plainText.prompt + (try completion(of: plainText, in: conversation))
+  }
+
+  /// Ids and labels of a row, uncut.
   public func encode(_ conversation: Conversation) throws(DataError) -> Encoded {
+    if let plainText = conversation.plainText { return try encode(plainText, of: conversation) }
     let template = try template(for: conversation)
     let rendered = try render(conversation)
     var text = rendered.utf8
@@ -117,8 +139,7 @@ public struct ConversationEncoder: Sendable {
     let ids: [Int32]
     var isLastTurnOpen = false
     if template.hasGenerationBlocks {
-      var blocks = rendered.generationSpans
-      if trainedTurns == .last { blocks = blocks.suffix(1) }
+      let blocks = try trained(rendered.generationSpans, of: rendered, in: conversation)
       let encoding = tokenizer.encodeWithOffsets(utf8: text)
       ids = encoding.ids
       mask = LossMask.mask(blocks: blocks, offsets: encoding.offsets, text: text)
@@ -129,17 +150,31 @@ public struct ConversationEncoder: Sendable {
         text += LossMask.turnEnd
         turns.ranges.append(last.lowerBound..<text.count)
       }
-      if trainedTurns == .last { turns.ranges = turns.ranges.suffix(1) }
+      let ranges = try trained(turns.ranges, of: rendered, in: conversation)
       let encoding = tokenizer.encodeWithOffsets(utf8: text)
       ids = encoding.ids
-      mask = LossMask.mask(
-        ranges: turns.ranges, offsets: encoding.offsets, byteCount: text.count)
+      mask = LossMask.mask(ranges: ranges, offsets: encoding.offsets, byteCount: text.count)
     }
-    let labels = zip(ids, mask).map { id, isTrained in isTrained ? id : EncodedRow.ignoredLabel }
-    let row = EncodedRow(
-      inputIDs: ids, labels: labels, file: conversation.file, line: conversation.line)
     return Encoded(
-      row: row, isLastTurnOpen: isLastTurnOpen, hasGenerationBlocks: template.hasGenerationBlocks)
+      row: EncodedRow(ids, isTrained: mask, conversation), isLastTurnOpen: isLastTurnOpen,
+      hasGenerationBlocks: template.hasGenerationBlocks)
+  }
+
+  /// Those of `ranges`, one or more an assistant turn, that are to be trained.
+  private func trained(
+    _ ranges: [Range<Int>], of rendered: RenderedChat, in conversation: Conversation
+  ) throws(DataError) -> [Range<Int>] {
+    guard trainedTurns == .last || conversation.trainedMessages != nil else { return ranges }
+    guard let messages = rendered.messages(of: ranges, in: conversation) else {
+      guard conversation.trainedMessages == nil else {
+        throw .fault(
+          DataFault(file: conversation.file, line: conversation.line, problem: .turnsNotTold))
+      }
+      return ranges.suffix(1)
+    }
+    let kept = zip(ranges, messages).filter { conversation.isTrained($1) }
+    let last = kept.last?.1
+    return kept.filter { trainedTurns == .all || $1 == last }.map(\.0)
   }
 
   // MARK: Many conversations
@@ -218,24 +253,5 @@ public struct ConversationEncoder: Sendable {
       throw .nothingLeft(droppedRowCount: report.rowCount, maximumLength: maximumLength)
     }
     return (rows, report)
-  }
-}
-
-extension RenderedChat {
-  /// The text with every byte replaced by 0 that the template did not write itself. Special tokens of the
-  /// tokenizer and the names of roles count as the template's.
-  var skeleton: [UInt8] {
-    var bytes = utf8
-    for span in spans {
-      switch span.origin {
-      case .template: continue
-      case .other(let variable) where variable.utf8.suffix(6).elementsEqual("_token".utf8): continue
-      case .message(_, "role")
-      where bytes[span.range].allSatisfy({ $0 >= 0x61 && $0 <= 0x7A }):
-        continue
-      default: for index in span.range { bytes[index] = 0 }
-      }
-    }
-    return bytes
   }
 }

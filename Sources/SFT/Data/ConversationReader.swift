@@ -14,6 +14,8 @@ public final class ConversationReader {
     public let line: Int
     /// A usable conversation, or the row's fault.
     public let conversation: Result<Conversation, DataFault>
+    /// What is odd about the row's text: a byte order mark before it, keys that stand twice.
+    public let warnings: [RowProblem]
   }
 
   private var remainingPaths: ArraySlice<String>
@@ -23,16 +25,21 @@ public final class ConversationReader {
   private var hasBegun = false
   /// The rows of an array that are left, last first.
   private var arrayRows: [(line: Int, value: JSON)] = []
+  /// Whether the file begins with a byte order mark that no row has told of yet.
+  private var hasByteOrderMark = false
   private let maximumArrayByteCount: Int
   private let isValidating: Bool
+  private let format: DataFormat
 
   /// A reader of `paths`, each JSONL or a JSON array; blank lines are skipped. Only a file that is an array
   /// is held in memory, and is refused above `maximumArrayByteCount`. With `isValidating` a row must be fit for
   /// training; without, it must have messages.
   public init(
-    paths: [String], maximumArrayByteCount: Int = 1 << 30, isValidating: Bool = true
+    paths: [String], format: DataFormat = .auto, maximumArrayByteCount: Int = 1 << 30,
+    isValidating: Bool = true
   ) {
     self.isValidating = isValidating
+    self.format = format
     remainingPaths = paths[...]
     self.maximumArrayByteCount = maximumArrayByteCount
   }
@@ -43,7 +50,7 @@ public final class ConversationReader {
       guard let reader = lines else {
         guard let path = remainingPaths.popFirst() else { return nil }
         do throws(FileError) { lines = try LineReader(path: path) } catch { throw .file(error) }
-        hasBegun = false
+        (hasBegun, hasByteOrderMark) = (false, false)
         continue
       }
       if let (line, value) = arrayRows.popLast() {
@@ -53,12 +60,17 @@ public final class ConversationReader {
         lines = nil
         continue
       }
-      guard let first = line.bytes.first(where: { !Self.isWhitespace($0) }) else { continue }
+      var bytes = line.bytes
+      if line.number == 1, bytes.starts(with: Self.byteOrderMark) {
+        bytes.removeFirst(Self.byteOrderMark.count)
+        hasByteOrderMark = true
+      }
+      guard let first = bytes.first(where: { !Self.isWhitespace($0) }) else { continue }
       if first == 0x5B, !hasBegun {
-        arrayRows = try readArray(from: line, reader).reversed()
+        arrayRows = try readArray(from: bytes, line: line.number, reader).reversed()
       } else {
         hasBegun = true
-        return row(line, file: reader.path)
+        return row(bytes, file: reader.path, line: line.number)
       }
     }
   }
@@ -66,8 +78,10 @@ public final class ConversationReader {
   /// All rows of `paths`, validated.
   ///
   /// - Throws: ``DataError`` at the first unusable row, or when there is none at all.
-  public static func readAll(_ paths: [String]) throws(DataError) -> [Conversation] {
-    let reader = ConversationReader(paths: paths)
+  public static func readAll(_ paths: [String], format: DataFormat = .auto) throws(DataError)
+    -> [Conversation]
+  {
+    let reader = ConversationReader(paths: paths, format: format)
     var conversations: [Conversation] = []
     while let row = try reader.next() {
       switch row.conversation {
@@ -81,24 +95,36 @@ public final class ConversationReader {
 
   // MARK: Rows
 
-  private func row(_ line: LineReader.Line, file: String) -> Row {
-    let value: JSON
-    do throws(JSONError) { value = try JSON.parse(line.bytes) } catch {
-      let problem = RowProblem.badJSON(message: error.message, column: error.position.column)
-      let fault = DataFault(file: file, line: line.number, problem: problem)
-      return Row(file: file, line: line.number, conversation: .failure(fault))
+  private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+
+  private func row(_ bytes: [UInt8], file: String, line: Int) -> Row {
+    do throws(JSONError) {
+      let (value, duplicateKeys) = try JSON.parseNotingDuplicateKeys(bytes)
+      return row(value, file: file, line: line, duplicateKeys: duplicateKeys)
+    } catch {
+      let fault = DataFault(file: file, line: line, problem: .badJSON(error))
+      return Row(
+        file: file, line: line, conversation: .failure(fault), warnings: takeWarnings([]))
     }
-    return row(value, file: file, line: line.number)
   }
 
-  private func row(_ value: JSON, file: String, line: Int) -> Row {
+  private func row(_ value: JSON, file: String, line: Int, duplicateKeys: [String] = []) -> Row {
+    let warnings = takeWarnings(duplicateKeys)
     do throws(DataFault) {
-      var conversation = try Conversation(row: value, file: file, line: line)
+      var conversation = try Conversation(row: value, format: format, file: file, line: line)
       if isValidating { conversation = try conversation.validated() }
-      return Row(file: file, line: line, conversation: .success(conversation))
+      return Row(
+        file: file, line: line, conversation: .success(conversation), warnings: warnings)
     } catch {
-      return Row(file: file, line: line, conversation: .failure(error))
+      return Row(file: file, line: line, conversation: .failure(error), warnings: warnings)
     }
+  }
+
+  /// The warnings of a row; the byte order mark belongs to the first.
+  private func takeWarnings(_ duplicateKeys: [String]) -> [RowProblem] {
+    defer { hasByteOrderMark = false }
+    return (hasByteOrderMark ? [.byteOrderMark] : [])
+      + duplicateKeys.prefix(1).map { .duplicateKey(key: $0) }
   }
 
   private static func nextLine(_ reader: LineReader) throws(DataError) -> LineReader.Line? {
@@ -107,11 +133,11 @@ public final class ConversationReader {
 
   // MARK: Arrays
 
-  /// The rows of the array that begins on `first` and fills the rest of the file.
-  private func readArray(from first: LineReader.Line, _ reader: LineReader) throws(DataError)
-    -> [(line: Int, value: JSON)]
+  /// The rows of the array that begins with `first` on `line` and fills the rest of the file.
+  private func readArray(from first: [UInt8], line firstLine: Int, _ reader: LineReader)
+    throws(DataError) -> [(line: Int, value: JSON)]
   {
-    var bytes = first.bytes
+    var bytes = first
     while let line = try Self.nextLine(reader) {
       bytes.append(0x0A)
       bytes.append(contentsOf: line.bytes)
@@ -122,10 +148,10 @@ public final class ConversationReader {
     let value: JSON
     do throws(JSONError) { value = try JSON.parse(bytes) } catch {
       throw .badArray(
-        file: reader.path, message: error.message, line: first.number - 1 + error.position.line,
+        file: reader.path, message: error.message, line: firstLine - 1 + error.position.line,
         column: error.position.column)
     }
-    let lines = Self.linesOfElements(bytes, firstLine: first.number)
+    let lines = Self.linesOfElements(bytes, firstLine: firstLine)
     return zip(lines, value.arrayValue ?? []).map { (line: $0, value: $1) }
   }
 

@@ -1,53 +1,7 @@
-// What can be wrong with training data, each fault with the file and the line of its row.
+// Why data cannot be read or encoded, each fault with the file and the line of its row.
 
 public import Files
 public import Tokenizer
-
-/// A fault of one row, which leaves the other rows usable.
-public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
-  /// The line is not JSON; `column` counts scalars from 1.
-  case badJSON(message: String, column: Int)
-  /// The row is JSON, but no object.
-  case notAnObject(found: String)
-  /// The row has no list of messages.
-  case noMessages(found: String)
-  /// A message is not what a message is.
-  case badMessage(index: Int, problem: String)
-  /// A message has a role that is none of system, user, assistant and tool.
-  case unknownRole(index: Int, role: String)
-  /// A message says nothing and calls no tool; `found` is "missing", "null" or "empty".
-  case noContent(index: Int, role: String, found: String)
-  /// The row's tools are not a list of objects.
-  case badTools(problem: String)
-  /// No message is the assistant's.
-  case noAssistantTurn
-  /// The rendered row has no trained token.
-  case nothingTrained(tokenCount: Int)
-  /// The same row was there before.
-  case duplicate(file: String, line: Int)
-
-  /// What is wrong, in one line.
-  public var description: String {
-    switch self {
-    case .badJSON(let message, let column): "bad JSON: \(message), column \(column)"
-    case .notAnObject(let found): "expected an object with \"messages\", found \(found)"
-    case .noMessages(let found): "messages: expected a list of messages, found \(found)"
-    case .badMessage(let index, let problem): "messages[\(index)]: \(problem)"
-    case .unknownRole(let index, let role):
-      "messages[\(index)].role: unknown role \(role.debugDescription), "
-        + "expected system, user, assistant or tool"
-    case .noContent(let index, let role, let found):
-      "messages[\(index)].content: \(found) content in \(role == "assistant" ? "an" : "a") \(role) turn"
-        + (role == "assistant" ? " without tool_calls" : "")
-    case .badTools(let problem): "tools: \(problem)"
-    case .noAssistantTurn: "no assistant turn, so there is nothing to learn from"
-    case .nothingTrained(let count):
-      "nothing trained: none of the row's \(count) tokens belongs to an assistant turn "
-        + "(does the chat template mark turns by <|im_start|>assistant, or by {% generation %}?)"
-    case .duplicate(let file, let line): "the same row as \(file):\(line)"
-    }
-  }
-}
 
 /// A fault with its place.
 public struct DataFault: Error, Sendable, Hashable, CustomStringConvertible {
@@ -63,8 +17,8 @@ public struct DataFault: Error, Sendable, Hashable, CustomStringConvertible {
     (self.file, self.line, self.problem) = (file, line, problem)
   }
 
-  /// "data.jsonl:7: no assistant turn".
-  public var description: String { "\(file):\(line): \(problem)" }
+  /// "data.jsonl:7: no assistant turn … (add the answer, or remove the row)".
+  public var description: String { "\(file):\(line): \(problem.text)" }
 }
 
 /// Why data cannot be read or encoded.

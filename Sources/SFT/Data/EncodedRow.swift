@@ -22,6 +22,13 @@ public struct EncodedRow: Sendable, Hashable {
     (self.inputIDs, self.labels, self.file, self.line) = (inputIDs, labels, file, line)
   }
 
+  /// The row of `ids`, trained where `isTrained` says so, at the place of `conversation`.
+  init(_ ids: [Int32], isTrained: [Bool], _ conversation: Conversation) {
+    self.init(
+      inputIDs: ids, labels: zip(ids, isTrained).map { $1 ? $0 : Self.ignoredLabel },
+      file: conversation.file, line: conversation.line)
+  }
+
   /// The number of tokens that are learnt: those with a label, but the first, which nothing predicts.
   public var trainedTokenCount: Int {
     labels.dropFirst().reduce(0) { $0 + ($1 == Self.ignoredLabel ? 0 : 1) }

@@ -14,6 +14,7 @@ struct Evaluate: ParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var adapter: AdapterOptions
   @OptionGroup var data: DataOptions
+  @OptionGroup var encoding: EncodingOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var common: CommonOptions
 
@@ -31,9 +32,10 @@ struct Evaluate: ParsableCommand {
     let adapterFolder = try adapter.folder()
     let paths = try data.paths()
     Session.noteUnsupported(precision)
-    let encoder = try ConversationEncoder(folder: folder)
+    let encoder = try encoding.encoder(folder: folder)
     var rows: [EncodedRow] = []
-    for encoded in encoder.encode(try ConversationReader.readAll(paths)) {
+    let conversations = try ConversationReader.readAll(paths, format: data.dataFormat)
+    for encoded in encoder.encode(conversations.map(encoding.prepared)) {
       let row = try encoded.get().row
       rows.append(try data.maxSeqLength.map { try row.truncated(to: $0, .keepStart) ?? row } ?? row)
     }

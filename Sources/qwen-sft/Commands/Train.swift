@@ -14,6 +14,7 @@ struct Train: ParsableCommand {
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Model") var adapter: AdapterOptions
   @OptionGroup(title: "Data") var data: DataOptions
+  @OptionGroup(title: "Data") var encoding: EncodingOptions
   @OptionGroup(title: "Adapter") var lora: LoRAOptions
   @OptionGroup(title: "Training") var options: TrainOptions
   @OptionGroup(title: "Training") var precision: PrecisionOptions
@@ -23,7 +24,7 @@ struct Train: ParsableCommand {
     let device = try common.start()
     let isDemo = model.model == nil
     let output = try options.outputFolder(isDemo: isDemo)
-    var config = options.config(
+    var config = try options.config(
       outputDir: output, lora: lora.config, maxSeqLength: data.maxSeqLength)
     try config.validate()
     let folder = try model.folder()
@@ -34,7 +35,8 @@ struct Train: ParsableCommand {
       throw ValidationError("--full trains all parameters and takes no --adapter")
     }
     // 1. The data is read and encoded before any weight is.
-    let rows = try TrainingData.rows(folder: folder, paths: paths, config: config)
+    let rows = try TrainingData.rows(
+      folder: folder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
     // 2. The model, and what of it is trained.
     let network = try QwenModel.load(directory: folder, on: device)
     let settings = try prepare(

@@ -5,10 +5,14 @@ import SFT
 /// Reading and encoding training data.
 enum TrainingData {
   /// The rows of `paths` as the model in `folder` sees them.
-  static func rows(folder: String, paths: [String], config: TrainingConfig) throws -> [EncodedRow] {
-    let encoder = try ConversationEncoder(folder: folder)
+  static func rows(
+    folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
+    config: TrainingConfig
+  ) throws -> [EncodedRow] {
+    let encoder = try encoding.encoder(folder: folder)
     let (rows, report) = try encoder.trainingRows(
-      ConversationReader.readAll(paths), maximumLength: config.maxSeqLength,
+      ConversationReader.readAll(paths, format: format).map(encoding.prepared),
+      maximumLength: config.maxSeqLength,
       truncation: config.truncation)
     if report.openTurns > 0 {
       Diagnostics.notice(

@@ -1,15 +1,21 @@
 // Which rows. What is done with them is the data layer's business.
 
-import ArgumentParser
+public import ArgumentParser
+public import SFT
+
+extension DataFormat: ExpressibleByArgument {}
 
 /// `--data` and what belongs to it.
 struct DataOptions: ParsableArguments {
   @Option(
     name: [.customLong("data"), .customLong("data-path")],
     help: ArgumentHelp(
-      "JSONL or JSON file of conversations; several may follow (default: the sample data).",
+      "JSONL or JSON file of rows, also gzipped; several may follow (default: the sample data).",
       valueName: "file"))
   var data: [String] = []
+
+  @Option(help: ArgumentHelp("Form of the rows.", valueName: "form"))
+  var dataFormat = DataFormat.auto
 
   @Option(
     name: [.customLong("max-seq-length"), .customLong("max-length")],

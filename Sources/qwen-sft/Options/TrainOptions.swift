@@ -2,6 +2,7 @@
 
 public import ArgumentParser
 import NN
+import OrderedJSON
 public import SFT
 
 /// How often, how fast, how long.
@@ -26,6 +27,10 @@ struct TrainOptions: ParsableArguments {
 
   @Option(help: ArgumentHelp("Shape of the learning rate.", valueName: "name"))
   var lrSchedulerType = LearningRateSchedule.Kind.linear
+
+  @Option(
+    help: ArgumentHelp("Coefficients of the schedule, as a JSON object.", valueName: "json"))
+  var lrSchedulerKwargs: String?
 
   @Option(help: ArgumentHelp("Steps of warm-up.", valueName: "n"))
   var warmupSteps = 0
@@ -92,7 +97,7 @@ struct TrainOptions: ParsableArguments {
   }
 
   /// The settings of the run.
-  func config(outputDir: String, lora: LoRAConfig, maxSeqLength: Int?) -> TrainingConfig {
+  func config(outputDir: String, lora: LoRAConfig, maxSeqLength: Int?) throws -> TrainingConfig {
     var config = TrainingConfig(outputDir: outputDir)
     config.numTrainEpochs = numTrainEpochs
     config.maxSteps = maxSteps
@@ -100,6 +105,12 @@ struct TrainOptions: ParsableArguments {
     config.gradientAccumulationSteps = gradientAccumulationSteps
     config.learningRate = learningRate
     config.lrSchedulerType = lrSchedulerType
+    if let lrSchedulerKwargs {
+      guard case .object(let object) = try? JSON.parse(lrSchedulerKwargs) else {
+        throw ValidationError("--lr_scheduler_kwargs: expected a JSON object")
+      }
+      config.lrSchedulerKwargs = try .init(json: object)
+    }
     config.warmupSteps = warmupSteps
     config.warmupRatio = warmupRatio
     config.weightDecay = weightDecay

@@ -53,7 +53,7 @@ struct ConversationTests {
       ),
       ("[1]", "expected an object with \"messages\", found an array"), ("3", "found an integer"),
       ("{}", "messages: expected a list of messages, found nothing"),
-      (#"{"prompt": "a", "completion": "b"}"#, "found only \"prompt\", \"completion\""),
+      (#"{"prompt": "a", "answer": "b"}"#, "found only \"prompt\", \"answer\""),
       (#"{"messages": null}"#, "found null"), (#"{"messages": {}}"#, "found an object"),
       (#"{"messages": []}"#, "found an empty list"),
       (#"{"messages": ["hi"]}"#, "messages[0]: expected an object, found a string"),

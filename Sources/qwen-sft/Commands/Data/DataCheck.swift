@@ -8,7 +8,7 @@ import SFT
 struct DataCheck: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check", abstract: "Counts rows and tokens and names every faulty row.",
-    discussion: "The exit code is 1 if any row is unusable. Duplicates are named, and usable.")
+    discussion: "The exit code is 1 if any row is unusable. Rows with warnings are usable.")
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var data: DataOptions
@@ -21,28 +21,15 @@ struct DataCheck: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let encoder = try encoding.encoder(folder: model.folder())
-    let encoding = encoding
+    let checker = CheckedRow.Checker(
+      encoder: try encoding.encoder(folder: model.folder()), encoding: encoding,
+      maximumLength: data.maxSeqLength)
     var report = DataReport(maximumLength: data.maxSeqLength)
-    try forEachBatch(ofRowsIn: try data.paths(), isValidating: true) { rows in
+    try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
       let results = parallelMap(rows) { row in
-        row.conversation.map { conversation in
-          let result = Result { () throws(DataError) in
-            try encoder.encode(encoding.prepared(conversation))
-          }
-          return (conversation, result)
-        }
+        Result { () throws(DataError) in try CheckedRow(row, checker) }
       }
-      for result in results {
-        switch result {
-        case .failure(let fault): report.addUnusable(fault)
-        case .success((let conversation, .success(let encoded))):
-          report.add(conversation, encoded)
-        case .success((_, .failure(.rendering(let file, let line, let problem)))):
-          report.addUnusable(file: file, line: line, problem: "chat template: \(problem)")
-        case .success((_, .failure(let error))): throw error
-        }
-      }
+      for result in results { report.add(try result.get()) }
     }
     if json {
       try StandardOutput.write(line: report.json.serialized())

@@ -17,20 +17,21 @@ extension Conversation {
   /// - Throws: its other ``problem``s with their place.
   func validatedForRendering() throws(DataFault) -> Conversation {
     switch problem {
-    case nil, .noAssistantTurn: return self
+    case nil, .noAssistantTurn, .noTrainedTurn: return self
     case .some(let problem): throw DataFault(file: file, line: line, problem: problem)
     }
   }
 }
 
-/// Calls `body` with the rows of `paths`, some at a time and in order.
+/// Calls `body` with the rows of `paths` in the form `format`, some at a time and in order.
 ///
-/// - Parameter isValidating: whether unusable rows come as faults.
+/// The rows have the form that rendering needs; the rest of what they must keep is not asked for.
+///
 /// - Throws: ``DataError/noRows(files:)`` where there is none.
 func forEachBatch(
-  ofRowsIn paths: [String], isValidating: Bool, _ body: ([ConversationReader.Row]) throws -> Void
+  ofRowsIn paths: [String], format: DataFormat, _ body: ([ConversationReader.Row]) throws -> Void
 ) throws {
-  let reader = ConversationReader(paths: paths, isValidating: isValidating)
+  let reader = ConversationReader(paths: paths, format: format, isValidating: false)
   var batch: [ConversationReader.Row] = []
   var hasRows = false
   while let row = try reader.next() {

@@ -23,7 +23,9 @@ struct DataPreview: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
-    if let index, index < 0 { throw ValidationError("--index: expected 0 or more, found \(index)") }
+    if let index, !(0..<Int.max).contains(index) {
+      throw ValidationError("--index: expected 0 or more, found \(index)")
+    }
   }
 
   mutating func run() throws {
@@ -38,14 +40,14 @@ struct DataPreview: ParsableCommand {
       }
       return
     }
-    try AtomicFile.write(RowPreview.page(rows), to: html)
+    try AtomicFile.write(PreviewPage.html(rows), to: html)
     Diagnostics.notice("\(rows.count) rows written to \(html)")
   }
 
   private func previews(of range: Range<Int>, _ paths: [String], _ encoder: ConversationEncoder)
     throws -> [RowPreview]
   {
-    let reader = ConversationReader(paths: paths)
+    let reader = ConversationReader(paths: paths, format: data.dataFormat)
     var previews: [RowPreview] = []
     var position = 0
     while position < range.upperBound, let row = try reader.next() {

@@ -1,7 +1,6 @@
 // `qwen-sft data render`: the text of each row, byte for byte that of `apply_chat_template`.
 
 import ArgumentParser
-import ChatTemplate
 import OrderedJSON
 import SFT
 
@@ -23,12 +22,12 @@ struct DataRender: ParsableCommand {
     _ = try common.start()
     let encoder = try encoding.encoder(folder: model.folder())
     let (encoding, addsPrompt) = (encoding, addGenerationPrompt)
-    try forEachBatch(ofRowsIn: try data.paths(), isValidating: false) { rows in
+    try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
       let texts = parallelMap(rows) { row in
         Result {
           let conversation = encoding.prepared(
             try row.conversation.get().validatedForRendering())
-          let text = try encoder.render(conversation, addGenerationPrompt: addsPrompt).text
+          let text = try encoder.text(of: conversation, addGenerationPrompt: addsPrompt)
           return JSON.string(text).serializedBytes()
         }
       }

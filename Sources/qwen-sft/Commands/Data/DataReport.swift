@@ -1,146 +1,140 @@
-// The figures of `data check`: counting only. Rows are read and encoded elsewhere.
+// The figures of `data check`: counting only. Rows are read and encoded elsewhere. What is kept grows with the
+// number of rows by a digest each, and by nothing else.
 
-package import OrderedJSON
+import OrderedJSON
 import SFT
 
 /// What is known about the rows of a data set.
-package struct DataReport: Sendable {
-  /// A row that something is wrong with.
-  package struct Fault: Sendable, CustomStringConvertible {
+struct DataReport: Sendable {
+  /// Something that is wrong with a row.
+  struct Fault: Sendable, CustomStringConvertible {
     /// The file.
-    package let file: String
+    let file: String
     /// The line on which the row begins, from 1.
-    package let line: Int
+    let line: Int
     /// What is wrong.
-    package let problem: String
-    /// Whether the row can be trained on all the same.
-    package let isUsable: Bool
+    let problem: RowProblem
 
-    /// "data.jsonl:7: no assistant turn".
-    package var description: String { "\(file):\(line): \(problem)" }
+    /// "data.jsonl:7: no assistant turn … (add the answer, or remove the row)".
+    var description: String { "\(file):\(line): \(problem.text)" }
   }
 
   /// Rows, usable or not.
-  package private(set) var rowCount = 0
+  private(set) var rowCount = 0
   /// Rows that cannot be trained on.
-  package private(set) var unusableCount = 0
-  /// Rows that were there before.
-  package private(set) var duplicateCount = 0
+  private(set) var unusableCount = 0
   /// Messages of the usable rows, and those of the assistant.
-  package private(set) var (turnCount, assistantTurnCount) = (0, 0)
+  private(set) var (turnCount, assistantTurnCount) = (0, 0)
   /// Tokens of the usable rows, uncut, and those that are trained.
-  package private(set) var (tokenCount, trainedTokenCount) = (0, 0)
-  /// Rows that are longer than allowed, and those of which nothing trained would be left.
-  package private(set) var (overCount, cutOffCount) = (0, 0)
+  private(set) var (tokenCount, trainedTokenCount) = (0, 0)
   /// The faults, in order; of very many the first.
-  package private(set) var faults: [Fault] = []
+  private(set) var faults: [Fault] = []
   /// All faults.
-  package private(set) var faultCount = 0
+  private(set) var faultCount = 0
+  /// How often each kind of fault was met.
+  private(set) var countOfKind: [String: Int] = [:]
   /// The first row that cannot be trained on.
-  package private(set) var firstUnusable: Fault?
+  private(set) var firstUnusable: Fault?
 
   private let maximumLength: Int?
-  private var lengths: [Int] = []
-  private var placeOfRow: [Digest: (file: String, line: Int)] = [:]
+  /// How many rows have each length.
+  private var countOfLength: [Int: Int] = [:]
+  private var placeOfRow: [CheckedRow.Digest: Place] = [:]
+  private var files: [String] = []
 
-  /// Two independent 64-bit digests that stand for a row: files may be larger than memory.
-  private struct Digest: Hashable {
-    let first, second: Int
-
-    init(_ conversation: Conversation) {
-      func digest(_ salt: Int) -> Int {
-        var hasher = Hasher()
-        hasher.combine(salt)
-        hasher.combine(conversation)
-        return hasher.finalize()
-      }
-      (first, second) = (digest(0), digest(1))
-    }
+  /// A row's place in little space.
+  private struct Place {
+    let file: UInt32
+    let line: UInt32
   }
 
   /// The most faults that are kept.
-  private static let maximumFaultCount = 10_000
+  private static let maximumFaultCount = 100_000
+  /// The most faults of a kind that the table shows.
+  private static let shownFaultCount = 50
 
   /// A report on no rows, with the length that rows should not exceed.
-  package init(maximumLength: Int? = nil) { self.maximumLength = maximumLength }
+  init(maximumLength: Int? = nil) { self.maximumLength = maximumLength }
 
-  /// Counts a row that is none.
-  package mutating func addUnusable(file: String, line: Int, problem: String) {
+  /// Counts a row.
+  mutating func add(_ row: CheckedRow) {
     rowCount += 1
-    unusableCount += 1
-    note(Fault(file: file, line: line, problem: problem, isUsable: false))
+    for problem in row.problems {
+      note(Fault(file: row.file, line: row.line, problem: problem))
+    }
+    guard row.isUsable, let counts = row.counts else {
+      unusableCount += 1
+      return
+    }
+    turnCount += counts.turns
+    assistantTurnCount += counts.assistantTurns
+    tokenCount += counts.tokens
+    trainedTokenCount += counts.trainedTokens
+    countOfLength[counts.tokens, default: 0] += 1
+    noteDuplicate(row, counts.digest)
   }
 
   private mutating func note(_ fault: Fault) {
     faultCount += 1
+    countOfKind[fault.problem.kind, default: 0] += 1
     if faults.count < Self.maximumFaultCount { faults.append(fault) }
-    if firstUnusable == nil, !fault.isUsable { firstUnusable = fault }
+    if firstUnusable == nil, !fault.problem.isUsable { firstUnusable = fault }
   }
 
-  /// Counts a row that is none.
-  mutating func addUnusable(_ fault: DataFault) {
-    addUnusable(file: fault.file, line: fault.line, problem: fault.problem.description)
-  }
-
-  /// Counts a row with its encoding, uncut.
-  mutating func add(_ conversation: Conversation, _ encoded: ConversationEncoder.Encoded) {
-    let row = encoded.row
-    let trainedCount = row.trainedTokenCount
-    guard trainedCount > 0 else {
-      addUnusable(
-        DataFault(
-          file: row.file, line: row.line,
-          problem: .nothingTrained(tokenCount: row.inputIDs.count)))
+  private mutating func noteDuplicate(_ row: CheckedRow, _ digest: CheckedRow.Digest) {
+    if let earlier = placeOfRow[digest] {
+      let problem = RowProblem.duplicate(file: files[Int(earlier.file)], line: Int(earlier.line))
+      note(Fault(file: row.file, line: row.line, problem: problem))
       return
     }
-    rowCount += 1
-    turnCount += conversation.messages.count
-    assistantTurnCount += conversation.messages.count { $0["role"]?.stringValue == "assistant" }
-    tokenCount += row.inputIDs.count
-    trainedTokenCount += trainedCount
-    lengths.append(row.inputIDs.count)
-    if let maximumLength, row.inputIDs.count > maximumLength {
-      overCount += 1
-      if row.labels.prefix(maximumLength).dropFirst().allSatisfy({ $0 == EncodedRow.ignoredLabel })
-      {
-        cutOffCount += 1
+    if files.last?.utf8.elementsEqual(row.file.utf8) != true { files.append(row.file) }
+    placeOfRow[digest] = Place(
+      file: UInt32(clamping: files.count - 1), line: UInt32(clamping: row.line))
+  }
+
+  /// Rows that were there before.
+  var duplicateCount: Int { countOfKind["duplicate"] ?? 0 }
+  /// Rows of which nothing trained would be left.
+  private var cutOffCount: Int { countOfKind["cut_off"] ?? 0 }
+  /// Rows that are longer than allowed.
+  private var overCount: Int { (countOfKind["too_long"] ?? 0) + cutOffCount }
+
+  // MARK: Lengths
+
+  /// The lengths of the usable rows.
+  private struct Lengths {
+    let sorted: [(length: Int, count: Int)]
+    let count: Int
+
+    init(_ counts: [Int: Int]) {
+      sorted = counts.sorted { $0.key < $1.key }.map { (length: $0.key, count: $0.value) }
+      count = counts.values.reduce(0, +)
+    }
+
+    /// The length that `percent` of the rows do not exceed (nearest rank); 0 without rows.
+    func percentile(_ percent: Int) -> Int {
+      let rank = max(1, (count * percent + 99) / 100)
+      var seen = 0
+      for (length, count) in sorted {
+        seen += count
+        if seen >= rank { return length }
       }
+      return 0
     }
-    noteDuplicate(conversation)
-  }
-
-  private mutating func noteDuplicate(_ conversation: Conversation) {
-    let key = Digest(conversation)
-    guard let earlier = placeOfRow[key] else {
-      placeOfRow[key] = (conversation.file, conversation.line)
-      return
-    }
-    duplicateCount += 1
-    let problem = RowProblem.duplicate(file: earlier.file, line: earlier.line)
-    note(
-      Fault(
-        file: conversation.file, line: conversation.line, problem: problem.description,
-        isUsable: true))
-  }
-
-  /// The length that `percent` of the rows do not exceed (nearest rank); 0 without rows.
-  static func percentile(_ percent: Int, of sorted: [Int]) -> Int {
-    guard !sorted.isEmpty else { return 0 }
-    let rank = (sorted.count * percent + 99) / 100
-    return sorted[min(max(rank, 1), sorted.count) - 1]
   }
 
   private static let percents = [5, 25, 50, 75, 90, 95, 99]
 
+  // MARK: Output
+
   /// The report as one JSON value.
-  package var json: JSON {
-    let sorted = lengths.sorted()
-    var length: JSONObject = ["min": .integer(sorted.first ?? 0)]
-    for percent in Self.percents {
-      length["p\(percent)"] = .integer(Self.percentile(percent, of: sorted))
-    }
-    length["max"] = .integer(sorted.last ?? 0)
-    length["mean"] = .number(sorted.isEmpty ? 0 : Double(tokenCount) / Double(sorted.count))
+  var json: JSON {
+    let lengths = Lengths(countOfLength)
+    var length: JSONObject = ["min": .integer(lengths.sorted.first?.length ?? 0)]
+    for percent in Self.percents { length["p\(percent)"] = .integer(lengths.percentile(percent)) }
+    length["max"] = .integer(lengths.sorted.last?.length ?? 0)
+    length["mean"] = .number(lengths.count == 0 ? 0 : Double(tokenCount) / Double(lengths.count))
+    let kinds = countOfKind.sorted { $0.key < $1.key }.map { ($0.key, JSON.integer($0.value)) }
     return [
       "rows": .integer(rowCount), "usable_rows": .integer(rowCount - unusableCount),
       "turns": .integer(turnCount), "assistant_turns": .integer(assistantTurnCount),
@@ -148,27 +142,31 @@ package struct DataReport: Sendable {
       "length": .object(length), "max_seq_length": maximumLength.map(JSON.integer) ?? .null,
       "rows_over": .integer(overCount), "rows_cut_off": .integer(cutOffCount),
       "duplicate_rows": .integer(duplicateCount), "fault_count": .integer(faultCount),
+      "fault_kinds": .object(JSONObject(kinds)),
       "faults": .array(
-        faults.map {
+        faults.map { fault in
           [
-            "file": .string($0.file), "line": .integer($0.line), "problem": .string($0.problem),
-            "usable": .bool($0.isUsable),
+            "file": .string(fault.file), "line": .integer(fault.line),
+            "kind": .string(fault.problem.kind), "problem": .string(fault.problem.description),
+            "advice": fault.problem.advice.map(JSON.string) ?? .null,
+            "usable": .bool(fault.problem.isUsable),
           ]
         }),
     ]
   }
 
-  /// The report as lines, with the first faults.
-  package var table: String {
-    let sorted = lengths.sorted()
+  /// The report as lines: the figures, then the faults, those that make rows unusable first.
+  var table: String {
+    let lengths = Lengths(countOfLength)
     let share = tokenCount == 0 ? 0 : 100 * Double(trainedTokenCount) / Double(tokenCount)
-    let spread = [50, 90, 95, 99].map { "\($0) % ≤ \(Self.percentile($0, of: sorted))" }
+    let spread = [50, 90, 95, 99].map { "\($0) % ≤ \(lengths.percentile($0))" }
+    let (shortest, longest) = (lengths.sorted.first?.length ?? 0, lengths.sorted.last?.length ?? 0)
     var lines = [
       "rows            \(rowCount), \(rowCount - unusableCount) usable",
       "turns           \(turnCount), \(assistantTurnCount) of the assistant",
       "tokens          \(tokenCount)",
       "trained tokens  \(trainedTokenCount) (\(fixed(share, digits: 1)) %)",
-      "length          \(sorted.first ?? 0) to \(sorted.last ?? 0), \(spread.joined(separator: ", "))",
+      "length          \(shortest) to \(longest), \(spread.joined(separator: ", "))",
     ]
     if let maximumLength {
       lines.append(
@@ -176,11 +174,26 @@ package struct DataReport: Sendable {
           + "\(overCount) rows, \(cutOffCount) of them with nothing trained left")
     }
     lines.append("duplicates      \(duplicateCount)")
-    let shown = (faults.filter { !$0.isUsable } + faults.filter(\.isUsable)).prefix(50)
-    if !shown.isEmpty { lines.append("faults          \(faultCount)") }
-    lines += shown.map { "  " + Diagnostics.oneLine($0.description) }
-    if faultCount > shown.count { lines.append("  … and \(faultCount - shown.count) more") }
+    lines += section("faults", faults.filter { !$0.problem.isUsable })
+    lines += section("warnings", faults.filter(\.problem.isUsable))
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func section(_ title: String, _ faults: [Fault]) -> [String] {
+    if faults.isEmpty { return [] }
+    var shownOfKind: [String: Int] = [:]
+    var lines: [String] = []
+    for fault in faults {
+      shownOfKind[fault.problem.kind, default: 0] += 1
+      guard (shownOfKind[fault.problem.kind] ?? 0) <= Self.shownFaultCount else { continue }
+      lines.append("  " + Diagnostics.oneLine(fault.description))
+    }
+    for kind in shownOfKind.keys.sorted() {
+      let rest = (countOfKind[kind] ?? 0) - Self.shownFaultCount
+      if rest > 0 { lines.append("  … and \(rest) more of the kind \(kind) (--json tells them)") }
+    }
+    let count = shownOfKind.keys.reduce(0) { $0 + (countOfKind[$1] ?? 0) }
+    return [title.padded(to: 16) + "\(count)"] + lines
   }
 }
 

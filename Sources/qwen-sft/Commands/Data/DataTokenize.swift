@@ -23,7 +23,7 @@ struct DataTokenize: ParsableCommand {
     let encoder = try encoding.encoder(folder: model.folder())
     let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
     var droppedCount = 0
-    try forEachBatch(ofRowsIn: try data.paths(), isValidating: false) { rows in
+    try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
       let lines = parallelMap(rows) { row in
         Result { () -> [UInt8]? in
           let conversation = encoding.prepared(

@@ -1,4 +1,4 @@
-// A row in pieces, trained and not, as terminal text or as a page.
+// A row in pieces, trained and not, as terminal text. The page of several rows is PreviewPage's.
 
 import SFT
 import Tokenizer
@@ -13,8 +13,24 @@ struct RowPreview {
     var isTrained: Bool
   }
 
+  /// A token, or several that share a character.
+  struct TokenText: Equatable {
+    /// The place of the first in the row, from 0.
+    var index: Int
+    /// Their ids.
+    var ids: [Int32]
+    /// Their text; U+FFFD for bytes that are no character.
+    var text: String
+    /// Whether they are trained.
+    var isTrained: Bool
+    /// Whether it is a special token.
+    var isSpecial: Bool
+  }
+
   /// The pieces in order.
   let pieces: [Piece]
+  /// The tokens in order.
+  let tokens: [TokenText]
   /// "row 3 (data.jsonl:4): 120 tokens, 30 trained".
   let title: String
 
@@ -30,9 +46,37 @@ struct RowPreview {
       start = end
     }
     self.pieces = pieces
+    tokens = Self.tokens(row.inputIDs, isTrained, tokenizer)
     title =
       "row \(index) (\(row.file):\(row.line)): \(row.inputIDs.count) tokens, "
       + "\(row.trainedTokenCount) trained"
+  }
+
+  /// Tokens one by one, but those that hold parts of a character together.
+  private static func tokens(_ ids: [Int32], _ isTrained: [Bool], _ tokenizer: Tokenizer)
+    -> [TokenText]
+  {
+    var tokens: [TokenText] = []
+    var start = 0
+    while start < ids.count {
+      var end = start + 1
+      var text = tokenizer.decode([ids[start]])
+      // A character has at most four bytes, each at worst a token of its own.
+      var longer = start + 1
+      while text.unicodeScalars.contains("\u{FFFD}"), longer < min(start + 4, ids.count),
+        isTrained[longer] == isTrained[start]
+      {
+        longer += 1
+        let candidate = tokenizer.decode(Array(ids[start..<longer]))
+        if !candidate.unicodeScalars.contains("\u{FFFD}") { (text, end) = (candidate, longer) }
+      }
+      tokens.append(
+        TokenText(
+          index: start, ids: Array(ids[start..<end]), text: text, isTrained: isTrained[start],
+          isSpecial: tokenizer.isSpecial(ids[start])))
+      start = end
+    }
+    return tokens
   }
 
   /// The row for a terminal; without colours trained text stands between ⟦ and ⟧.
@@ -44,48 +88,6 @@ struct RowPreview {
       return piece.isTrained ? on + text + off : text
     }
     return title + "\n\n" + body.joined() + "\n"
-  }
-
-  /// A page of rows.
-  static func page(_ rows: [RowPreview]) -> String {
-    let sections = rows.map { row in
-      let body = row.pieces.map { piece in
-        piece.isTrained ? "<mark>\(escaped(piece.text))</mark>" : escaped(piece.text)
-      }
-      return "<h2>\(escaped(row.title))</h2>\n<pre>\(body.joined())</pre>\n"
-    }
-    return """
-      <!DOCTYPE html>
-      <html lang="en">
-      <meta charset="utf-8">
-      <meta name="viewport" content="width=device-width, initial-scale=1">
-      <title>Training data</title>
-      <style>
-      :root { color-scheme: light dark; }
-      body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-      h2 { font-size: 1rem; margin-top: 2rem; }
-      pre { border: 1px solid #8886; border-radius: 6px; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-      mark { background: #2a83; color: inherit; border-radius: 3px; }
-      </style>
-      <h1>Training data</h1>
-      <p>Marked text is trained; the rest is context.</p>
-      \(sections.joined())</html>
-
-      """
-  }
-
-  private static func escaped(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "&": result.append(contentsOf: "&amp;".unicodeScalars)
-      case "<": result.append(contentsOf: "&lt;".unicodeScalars)
-      case ">": result.append(contentsOf: "&gt;".unicodeScalars)
-      case "\u{0}": result.append("\u{FFFD}")
-      default: result.append(scalar)
-      }
-    }
-    return String(result)
   }
 
   private static func withoutControls(_ text: String) -> String {

@@ -1,0 +1,42 @@
+// `lr_scheduler_kwargs`: the coefficients of a schedule by transformers' names.
+
+public import OrderedJSON
+
+extension LearningRateSchedule.Coefficients {
+  /// Coefficients from an object with transformers' keys; an unknown key or a wrong type is an error.
+  public init(json object: JSONObject) throws(TrainingError) {
+    self.init()
+    for (key, value) in object {
+      func wrong(_ expected: String) -> TrainingError {
+        .invalidSetting(
+          name: "lr_scheduler_kwargs.\(key)", value: value.serialized(), expected: expected)
+      }
+      func number() throws(TrainingError) -> Double {
+        guard let number = value.doubleValue else { throw wrong("a number") }
+        return number
+      }
+      func slope() throws(TrainingError) -> LearningRateSchedule.Slope {
+        guard let text = value.stringValue, let slope = LearningRateSchedule.Slope(rawValue: text)
+        else { throw wrong("linear, cosine or 1-sqrt") }
+        return slope
+      }
+      switch key {
+      case "num_cycles": numCycles = try number()
+      case "min_lr": minLR = try number()
+      case "min_lr_rate", "min_lr_ratio": minLRRate = try number()
+      case "lr_end": lrEnd = try number()
+      case "power": power = try number()
+      case "timescale": timescale = try number()
+      case "decay_type": decayType = try slope()
+      case "warmup_type": warmupType = try slope()
+      case "num_decay_steps":
+        guard let steps = value.integerValue, steps >= 0 else { throw wrong("0 or more") }
+        numDecaySteps = steps
+      default:
+        throw wrong(
+          "one of num_cycles, min_lr, min_lr_rate, min_lr_ratio, lr_end, power, timescale, num_decay_steps, decay_type, warmup_type"
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+// The demo model from question to trained answer, as a user meets it. The numbers are other tests' business.
+
+import Foundation
+import OrderedJSON
+import Testing
+
+@Suite(
+  "Demo run",
+  .enabled(
+    if: FileManager.default.fileExists(
+      atPath: Program.packageRoot.appendingPathComponent("Fixtures/demo-model/model.safetensors")
+        .path),
+    "Fixtures/demo-model has no weights"))
+struct DemoRunTests {
+  let program: Program
+
+  init() throws { program = try Program() }
+
+  @Test("training lowers the loss of the sample data, in the spelling of the Python scripts")
+  func train() throws {
+    let before = try JSON.parse(program.run("evaluate --json").output)
+    let run = try program.run(
+      "train --output_dir out --max_steps 8 --per_device_train_batch_size 8 --learning_rate 5e-3 "
+        + "--gradient_accumulation_steps 1 --lora_r 4 --target_modules q_proj v_proj down_proj "
+        + "--logging_steps 1 --gradient_checkpointing --shuffle false --bf16 false --num_threads 1")
+    #expect(run.code == 0 && run.output.isEmpty && run.faults.isEmpty, "\(run.errors)")
+    #expect(run.errorLines.filter { $0.contains("step ") && $0.contains("loss ") }.count >= 8)
+    #expect(!run.errors.contains("\r") && !run.errors.contains("\u{1B}"))
+    let config = try JSON.parse(
+      String(contentsOf: program.folder.url("out/adapter_config.json"), encoding: .utf8))
+    #expect(config["r"] == 4)
+    #expect(Set(config["target_modules"]?.arrayValue ?? []) == ["q_proj", "v_proj", "down_proj"])
+    for option in ["adapter", "adapter_dir", "adapter-name-or-path"] {
+      let after = try JSON.parse(program.run("evaluate --json --\(option) out").output)
+      let (old, new) = (before["eval_loss"]?.doubleValue, after["eval_loss"]?.doubleValue)
+      #expect(try #require(new) < #require(old))
+      #expect(before["eval_trained_tokens"] == after["eval_trained_tokens"])
+    }
+    let names = try FileManager.default.subpathsOfDirectory(
+      atPath: program.folder.url("out").path)
+    #expect(!names.contains { $0.contains(".partial-") })
+  }
+
+  @Test("infer is chat, and --json is a line a conversation")
+  func chat() throws {
+    let outcome = try program.run(
+      ["infer", "--prompt", "What is your name?", "--max_new_tokens", "4", "--json"])
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    #expect(outcome.output.utf8.filter { $0 == 0x0A }.count == 1)
+    let answer = try JSON.parse(outcome.output)
+    let ids = try #require(answer["ids"]?.arrayValue)
+    #expect((1...4).contains(ids.count))
+    let decoded = try program.run(
+      "tokenize --decode --skip_special_tokens", input: JSON.array(ids).serialized() + "\n")
+    #expect(try JSON.parse(decoded.output) == answer["text"])
+  }
+
+  @Test(
+    "a damaged adapter is one line and exit code 1",
+    arguments: ["adapter_config.json", "adapter_model.safetensors"])
+  func adapter(_ file: String) throws {
+    #expect(try program.run("train --output_dir out --max_steps 1").code == 0)
+    let path = program.folder.url("out/\(file)")
+    let whole = try Data(contentsOf: path)
+    for damaged in [nil, Data(), whole.prefix(whole.count / 2), Data(count: whole.count)] {
+      try? FileManager.default.removeItem(at: path)
+      try damaged?.write(to: path)
+      for command in ["evaluate --adapter out", "chat --prompt a --adapter out"] {
+        let outcome = try program.run(command)
+        #expect(outcome.code == 1 && outcome.output.isEmpty && outcome.faults.count == 1)
+        #expect(outcome.errors.contains(file), "\(outcome.errors)")
+      }
+    }
+  }
+}
