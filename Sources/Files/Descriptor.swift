@@ -14,7 +14,7 @@ package final class Descriptor {
   let path: String
   private var number: Int32
 
-  /// Opens `path`; `shownPath` is the one that errors name.
+  /// Opens `path`; `shownPath` is the one that errors name. Opening a pipe to read never waits for its writer.
   package init(
     opening path: String, flags: Int32, operation: String = "open",
     shownPath: String? = nil
@@ -23,7 +23,7 @@ package final class Descriptor {
     number = -1
     try checkPath(path)
     repeat {
-      number = open(path, flags | O_CLOEXEC, 0o666)
+      number = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
     } while number < 0 && errno == EINTR
     if number < 0 { throw .last(operation, self.path) }
   }
@@ -53,8 +53,22 @@ package final class Descriptor {
       while true {
         let count = systemRead(number, free.baseAddress, min(free.count, 1 << 30))
         if count >= 0 { return count }
-        if errno != EINTR { throw .last("read", path) }
+        switch errno {
+        case EINTR: continue
+        case EAGAIN: _ = try waitForBytes(milliseconds: -1)
+        default: throw .last("read", path)
+        }
       }
+    }
+  }
+
+  /// Waits until there is something to read, or the end, at most so long (-1: for ever); false when it was in vain.
+  func waitForBytes(milliseconds: Int32) throws(FileError) -> Bool {
+    var request = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+    while true {
+      let count = poll(&request, 1, milliseconds)
+      if count >= 0 { return count > 0 }
+      if errno != EINTR { throw .last("wait for", path) }
     }
   }
 

@@ -27,13 +27,15 @@ public enum FileError: Error, Sendable, Hashable, CustomStringConvertible {
   case invalidPath(path: String)
   /// Something is already at the path.
   case alreadyExists(path: String)
+  /// The path is a pipe that no program writes to.
+  case noWriter(path: String)
 
   /// The path at fault.
   public var path: String {
     switch self {
     case .system(_, let path, _), .notARegularFile(let path), .tooLarge(let path, _),
       .lineTooLong(let path, _, _), .notUTF8(let path), .invalidPath(let path),
-      .alreadyExists(let path), .damaged(let path, _, _):
+      .alreadyExists(let path), .damaged(let path, _, _), .noWriter(let path):
       path
     }
   }
@@ -57,6 +59,7 @@ public enum FileError: Error, Sendable, Hashable, CustomStringConvertible {
     case .invalidPath(let path):
       path.isEmpty ? "expected a path, found an empty one" : "\(path.debugDescription): not a path"
     case .alreadyExists(let path): "\(path): already exists"
+    case .noWriter(let path): "\(path): expected a program that writes to this pipe, found none"
     }
   }
 

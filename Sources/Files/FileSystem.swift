@@ -23,14 +23,15 @@ public enum FileSystem {
   /// The largest file that ``readFile(_:maximumByteCount:)`` takes unless told: 1 GiB.
   public static let defaultMaximumByteCount = 1 << 30
 
-  /// The bytes of a file, which may be a pipe; more than `maximumByteCount` is an error.
+  /// The bytes of a regular file; more than `maximumByteCount` is an error. Pipes and devices, which may have no end
+  /// or keep us waiting, are refused.
   public static func readFile(
     _ path: String, maximumByteCount: Int = FileSystem.defaultMaximumByteCount
   ) throws(FileError) -> [UInt8] {
     let descriptor = try Descriptor(opening: path, flags: O_RDONLY)
     let status = try descriptor.status()
     let size = Int(status.st_size)
-    guard status.st_mode & S_IFMT != S_IFDIR else { throw .notARegularFile(path: path) }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw .notARegularFile(path: path) }
     guard size <= maximumByteCount else {
       throw .tooLarge(path: path, maximumByteCount: maximumByteCount)
     }

@@ -25,6 +25,8 @@ public final class LineReader {
   public private(set) var lineCount = 0
   private let descriptor: Descriptor
   private let maximumByteCount: Int
+  /// How long a pipe may stay without a writer; nil for what is no pipe.
+  private let patienceMilliseconds: Int32?
   private var buffer: [UInt8]
   private var unread = 0..<0
   private var isAtEnd = false
@@ -36,17 +38,21 @@ public final class LineReader {
 
   /// The longest line taken unless told: 256 MiB.
   public static let defaultMaximumByteCount = 1 << 28
+  /// How long a pipe may stay without a writer: 10 s.
+  public static let defaultPatienceMilliseconds: Int32 = 10_000
 
-  /// Opens `path`, which may be a pipe. A line of more than `maximumByteCount` bytes is an error.
-  public init(path: String, maximumByteCount: Int = LineReader.defaultMaximumByteCount)
-    throws(FileError)
-  {
+  /// Opens `path`, which may be a pipe. A line of more than `maximumByteCount` bytes is an error, and so is a pipe
+  /// that nobody writes to for `patienceMilliseconds`.
+  public init(
+    path: String, maximumByteCount: Int = LineReader.defaultMaximumByteCount,
+    patienceMilliseconds: Int32 = LineReader.defaultPatienceMilliseconds
+  ) throws(FileError) {
     self.path = path
     self.maximumByteCount = maximumByteCount
     descriptor = try Descriptor(opening: path, flags: O_RDONLY)
-    guard try descriptor.status().st_mode & S_IFMT != S_IFDIR else {
-      throw .notARegularFile(path: path)
-    }
+    let kind = try descriptor.status().st_mode & S_IFMT
+    guard kind != S_IFDIR else { throw .notARegularFile(path: path) }
+    self.patienceMilliseconds = kind == S_IFIFO ? patienceMilliseconds : nil
     buffer = [UInt8](repeating: 0, count: 1 << 17)
   }
 
@@ -93,7 +99,13 @@ public final class LineReader {
     hasBegun = true
     var count = 0
     while count < Inflater.magic.count {
-      let more = try descriptor.read(into: &buffer, from: count)
+      var more = try descriptor.read(into: &buffer, from: count)
+      if more == 0, count == 0, let patienceMilliseconds {
+        // Nobody has opened the other end yet.
+        _ = try descriptor.waitForBytes(milliseconds: patienceMilliseconds)
+        more = try descriptor.read(into: &buffer)
+        if more == 0 { throw .noWriter(path: path) }
+      }
       if more == 0 { break }
       count += more
     }

@@ -68,13 +68,58 @@ public struct AdapterConfig: Sendable, Hashable {
     self.rank = rank
     self.alpha = alpha
     self.dropout = dropout
-    useRSLoRA = object["use_rslora"]?.boolValue ?? false
+    useRSLoRA = try AdapterConfig.flag("use_rslora", in: object, path)
     baseModel = object["base_model_name_or_path"]?.stringValue
     targetModules = object["target_modules"] ?? .null
     rankPattern = object["rank_pattern"] ?? .object(JSONObject())
     alphaPattern = object["alpha_pattern"] ?? .object(JSONObject())
     layersToTransform = object["layers_to_transform"] ?? .null
     layersPattern = object["layers_pattern"] ?? .null
+    try AdapterConfig.check(rankPattern, "rank_pattern", path, "integers from 1 to 65536") {
+      $0.integerValue.map { (1...65_536).contains($0) } ?? false
+    }
+    try AdapterConfig.check(alphaPattern, "alpha_pattern", path, "finite numbers") {
+      $0.doubleValue?.isFinite ?? false
+    }
+  }
+
+  /// Throws unless `patterns` is null or an object from module names to values that `isValid` takes.
+  private static func check(
+    _ patterns: JSON, _ name: String, _ path: String, _ expected: String,
+    isValid: (JSON) -> Bool
+  ) throws(AdapterError) {
+    if patterns.isNull { return }
+    guard case .object(let object) = patterns else {
+      throw .config(
+        path: path, problem: "\(name) is \(patterns.kindDescription), expected an object")
+    }
+    for (key, value) in object {
+      guard literal(key) != nil else {
+        throw .config(
+          path: path,
+          problem:
+            "\(name): \(key.debugDescription) is a regular expression, which is not supported "
+            + "(name the modules one by one)")
+      }
+      guard isValid(value) else {
+        throw .config(
+          path: path,
+          problem: "\(name): \(key.debugDescription) is \(value.kindDescription) "
+            + "\(value.serialized().prefix(40)), expected \(expected)")
+      }
+    }
+  }
+
+  /// A truth value; false where it is absent or null.
+  private static func flag(_ key: String, in object: JSONObject, _ path: String)
+    throws(AdapterError) -> Bool
+  {
+    guard let value = object[key], !value.isNull else { return false }
+    guard case .bool(let flag) = value else {
+      throw .config(
+        path: path, problem: "\(key) is \(value.kindDescription), expected true or false")
+    }
+    return flag
   }
 
   /// Settings that change the mathematics and are not computed here.
@@ -82,17 +127,21 @@ public struct AdapterConfig: Sendable, Hashable {
     if let type = object["peft_type"], type.stringValue != "LORA" {
       throw .config(path: path, problem: "peft_type is \(type.serialized()), expected \"LORA\"")
     }
-    for key in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora"]
-    where object[key]?.boolValue == true {
-      throw .config(path: path, problem: "\(key) is true, which is not supported")
+    for key in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"] {
+      if try flag(key, in: object, path) {
+        throw .config(path: path, problem: "\(key) is true, which is not supported")
+      }
     }
     if let bias = object["bias"], bias.stringValue != "none" {
       throw .config(path: path, problem: "bias is \(bias.serialized()), expected \"none\"")
     }
     for key in [
       "modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices",
+      "alora_invocation_tokens", "use_bdlora", "arrow_config", "kasa_config", "monteclora_config",
     ] {
-      if let value = object[key], !value.isNull, value.arrayValue?.isEmpty != true {
+      if let value = object[key], !value.isNull, value.arrayValue?.isEmpty != true,
+        value.boolValue != false
+      {
         throw .config(path: path, problem: "\(key) is set, which is not supported")
       }
     }
@@ -110,17 +159,35 @@ public struct AdapterConfig: Sendable, Hashable {
     return alpha / (useRSLoRA ? rank.squareRoot() : rank)
   }
 
-  /// PEFT matches keys against the end of a path; "^" ties them to its beginning.
+  /// PEFT matches keys against the end of a path; "^" ties them to its beginning. The first match counts.
   private func pattern(_ patterns: JSON, _ path: String) -> JSON? {
     guard case .object(let object) = patterns else { return nil }
     for (key, value) in object {
-      if key.hasPrefix("^") {
-        if path == key.dropFirst() { return value }
-      } else if path == key || path.hasSuffix("." + key) {
-        return value
-      }
+      guard let name = AdapterConfig.literal(key) else { continue }
+      if path == name.text || !name.isWhole && path.hasSuffix("." + name.text) { return value }
     }
     return nil
+  }
+
+  /// The module path that a key of a pattern stands for, and whether it must be the whole path; nil where the key is
+  /// a regular expression that means more than its letters. Dots may be escaped, as PEFT's users do.
+  private static func literal(_ key: String) -> (text: String, isWhole: Bool)? {
+    let isWhole = key.utf8.first == 0x5E
+    var text = [UInt8]()
+    var isEscaped = false
+    for byte in key.utf8.dropFirst(isWhole ? 1 : 0) {
+      switch byte {
+      case 0x5C where !isEscaped: isEscaped = true
+      case 0x2E:
+        text.append(byte)
+        isEscaped = false
+      case 0x30...0x39, 0x41...0x5A, 0x5F, 0x61...0x7A, 0x2D:
+        if isEscaped { return nil }
+        text.append(byte)
+      default: return nil
+      }
+    }
+    return isEscaped ? nil : (String(decoding: text, as: UTF8.self), isWhole)
   }
 
   /// The file's content: sorted keys, two spaces, no final newline, like PEFT's. Keys that old versions do not know are

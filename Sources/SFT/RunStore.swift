@@ -68,16 +68,14 @@ package struct RunStore {
 
   /// What there is to resume in `directory`: checkpoints of the last run that began there.
   package static func earlierRun(in directory: String) -> Earlier {
-    func json(_ path: String) -> JSON? {
-      (try? FileSystem.readFile(path)).flatMap { try? JSON.parse($0) }
-    }
-    let state = json(FileSystem.join(directory, runStateName))
+    let state = readableJSON(FileSystem.join(directory, runStateName))
     if state?["finished"]?.boolValue == true { return .finished }
-    let folders = checkpoints(in: directory).map(\.path).filter { path in
-      guard let run = state?["run"]?.stringValue else { return true }
-      return json(FileSystem.join(path, "training_progress.json"))?["run"]?.stringValue == run
-    }
+    let folders = checkpoints(in: directory, of: state?["run"]?.stringValue)
     return folders.isEmpty ? .none : .checkpoints(folders)
+  }
+
+  private static func readableJSON(_ path: String) -> JSON? {
+    (try? FileSystem.readFile(path)).flatMap { try? JSON.parse($0) }
   }
 
   /// Name of a checkpoint's folder.
@@ -94,7 +92,16 @@ package struct RunStore {
     }.sorted { $0.step > $1.step }
   }
 
-  /// Writes `checkpoint-STEP`, removes the oldest beyond the limit, and returns the folder.
+  /// Checkpoint folders that the run `run` (nil: any) has written, the newest first.
+  private static func checkpoints(in directory: String, of run: String?) -> [String] {
+    checkpoints(in: directory).map(\.path).filter { path in
+      guard let run else { return true }
+      let progress = readableJSON(FileSystem.join(path, "training_progress.json"))
+      return progress?["run"]?.stringValue == run
+    }
+  }
+
+  /// Writes `checkpoint-STEP`, removes this run's oldest beyond the limit, and returns the folder.
   package func saveCheckpoint(model: QwenModel, optimizer: AdamW, state: TrainerState)
     throws(TrainingError) -> String
   {
@@ -115,7 +122,8 @@ package struct RunStore {
       try write(.object(progress), "training_progress.json", in: folder.temporaryPath)
       try folder.publish(replacing: true)
       guard let limit = config.saveTotalLimit else { return }
-      for (_, old) in RunStore.checkpoints(in: config.outputDir).dropFirst(limit) {
+      // Those of another run in the same folder are not ours to count or to remove.
+      for old in RunStore.checkpoints(in: config.outputDir, of: run).dropFirst(limit) {
         try FileSystem.remove(old)
       }
     }
@@ -190,8 +198,8 @@ package struct RunStore {
     {
       throw .checkpoint(path: path, problem: problem)
     }
-    guard let steps = progress["optimizer_steps"]?.integerValue, steps >= 0,
-      let savedRun = progress["run"]?.stringValue
+    guard let steps = progress["optimizer_steps"]?.integerValue,
+      (0...state.globalStep).contains(steps), let savedRun = progress["run"]?.stringValue
     else {
       throw .checkpoint(path: path, problem: "training_progress.json is damaged")
     }
@@ -224,15 +232,18 @@ package struct RunStore {
     _ key: String, of file: Checkpoint, like expected: Tensor, _ path: String
   ) throws(TrainingError) -> Tensor {
     let device = Device(backend: expected.backend, preferredComputeDType: .float32)
-    let value: Tensor
-    do { value = try file.tensor(key, dtype: expected.dtype, on: device) } catch {
+    do {
+      let found = try file.shape(of: key)
+      guard found == expected.shape.dimensions else {
+        throw TrainingError.checkpoint(
+          path: path, problem: "tensor \(key): expected \(expected.shape), found \(found)")
+      }
+      return try file.tensor(key, dtype: expected.dtype, on: device)
+    } catch let error as SafetensorsError {
       throw .checkpoint(path: path, problem: error.description)
-    }
-    guard value.shape == expected.shape else {
-      throw .checkpoint(
-        path: path, problem: "tensor \(key): expected \(expected.shape), found \(value.shape)")
-    }
-    return value
+    } catch let error as TrainingError {
+      throw error
+    } catch { preconditionFailure("tensor: unexpected error \(error)") }
   }
 
   private func checkpoint(_ path: String) throws(TrainingError) -> Checkpoint {

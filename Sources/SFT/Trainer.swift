@@ -97,6 +97,7 @@ public final class Trainer {
     let start = clock.now
     let firstStep = state.globalStep
     try store.begin()
+    if firstStep > 0 { observe(.resumed(log: state.logHistory)) }
     observe(
       .started(
         totalSteps: plan.totalSteps,

@@ -106,11 +106,21 @@ package struct TrainerState: Sendable {
   package mutating func restore(progress: JSON, state: JSON) -> String? {
     func integer(_ key: String) -> Int { progress[key]?.integerValue ?? -1 }
     func number(_ key: String) -> Double { progress[key]?.doubleValue ?? .nan }
-    let step = integer("global_step")
-    guard step >= 0, let history = state["log_history"]?.arrayValue else { return "it is damaged" }
+    let counts = [
+      "tokens_seen", "window_steps", "window_tokens", "window_trained", "window_correct",
+    ]
+    let sums = ["epoch", "total_loss", "window_loss", "window_seconds"]
+    guard counts.allSatisfy({ (0...(1 << 53)).contains(integer($0)) }),
+      sums.allSatisfy({ number($0).isFinite }),
+      let history = state["log_history"]?.arrayValue
+    else { return "it is damaged" }
     guard integer("steps_per_epoch") == stepsPerEpoch, integer("total_steps") == totalSteps else {
       return
         "it is of a run of \(integer("total_steps")) steps (\(integer("steps_per_epoch")) an epoch), this one has \(totalSteps) (\(stepsPerEpoch) an epoch): data or settings have changed"
+    }
+    let step = integer("global_step")
+    guard (0...totalSteps).contains(step) else {
+      return "it is damaged: global_step is \(step) of \(totalSteps)"
     }
     globalStep = step
     epoch = number("epoch")
@@ -134,8 +144,8 @@ extension LogEntry {
   package var json: JSON {
     var object = JSONObject()
     for (key, value) in values {
-      object[key] =
-        LogEntry.integers.contains(key) ? .integer(Int(value)) : .number(value)
+      let integer = LogEntry.integers.contains(key) ? Int(exactly: value) : nil
+      object[key] = integer.map { .integer($0) } ?? .number(value)
     }
     object["step"] = .integer(step)
     return .object(object)

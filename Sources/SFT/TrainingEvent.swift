@@ -27,6 +27,12 @@ public struct LogEntry: Sendable, Hashable {
   /// The step, from 1.
   public var step: Int
 
+  /// An entry of the given values.
+  package init(values: [(key: String, value: Double)], step: Int) {
+    self.values = values
+    self.step = step
+  }
+
   public static func == (a: LogEntry, b: LogEntry) -> Bool {
     a.step == b.step
       && a.values.elementsEqual(b.values) { $0.key == $1.key && $0.value == $1.value }
@@ -56,6 +62,8 @@ public struct TrainingSummary: Sendable {
 
 /// Something that happened in a run.
 public enum TrainingEvent: Sendable {
+  /// Comes before ``started(totalSteps:trainedParameters:rows:)`` when an earlier run is continued: its log so far.
+  case resumed(log: [LogEntry])
   case started(totalSteps: Int, trainedParameters: Int, rows: Int)
   case step(StepRecord)
   case logged(LogEntry)

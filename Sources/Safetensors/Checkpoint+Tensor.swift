@@ -12,6 +12,11 @@ extension Checkpoint {
   {
     let file = try file(of: key)
     let info = try file.supportedInfo(of: key)
+    guard info.shape.count <= Shape.maximumRank else {
+      throw .entry(
+        path: file.path, key: key,
+        problem: "expected at most \(Shape.maximumRank) axes, found \(info.shape.count)")
+    }
     let shape = Shape(info.shape)
     let stored: DType
     switch info.dtype {

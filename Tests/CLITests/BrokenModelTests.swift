@@ -53,6 +53,8 @@ struct BrokenModelTests {
     #expect(outcome.output.isEmpty, sourceLocation: sourceLocation)
     #expect(outcome.faults.count == 1, "\(outcome.errors)", sourceLocation: sourceLocation)
     #expect(
+      outcome.faults.allSatisfy { $0.unicodeScalars.count < 1300 }, sourceLocation: sourceLocation)
+    #expect(
       outcome.errorLines.last?.contains(expected) == true, "\(outcome.errors)",
       sourceLocation: sourceLocation)
   }
@@ -146,6 +148,11 @@ struct BrokenModelTests {
       },
       Damage("a header of 2⁶³ bytes", "model.safetensors", expected: "model.safetensors") {
         Data([0, 0, 0, 0, 0, 0, 0, 0x80]) + $0.dropFirst(8)
+      },
+      Damage("a name of a million letters", "model.safetensors", expected: " … ") { _ in
+        let name = String(repeating: "n", count: 1_000_000)
+        let header = Data(#"{"\#(name)":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}}"#.utf8)
+        return Data((0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }) + header
       },
       Damage("zeros for weights", "model.safetensors", expected: "model.safetensors") {
         Data(count: $0.count)

@@ -1,6 +1,7 @@
 // Reading: whole files, lines and mappings.
 
 import Files
+import Foundation
 import Testing
 
 @Suite("Reading files")
@@ -38,13 +39,52 @@ struct ReadingTests {
     }
     #expect(throws: FileError.invalidPath(path: "")) { try FileSystem.readFile("") }
     #expect(throws: FileError.invalidPath(path: "a\0b")) { try FileSystem.readFile("a\0b") }
-    #expect(throws: FileError.tooLarge(path: "/dev/zero", maximumByteCount: 1000)) {
-      try FileSystem.readFile("/dev/zero", maximumByteCount: 1000)
+    #expect(throws: FileError.notARegularFile(path: "/dev/zero")) {
+      try FileSystem.readFile("/dev/zero")
+    }
+    try AtomicFile.write([UInt8](repeating: 0, count: 1001), to: folder("large"))
+    #expect(throws: FileError.tooLarge(path: folder("large"), maximumByteCount: 1000)) {
+      try FileSystem.readFile(folder("large"), maximumByteCount: 1000)
     }
     try AtomicFile.write([0x61, 0xFF], to: folder("latin"))
     #expect(throws: FileError.notUTF8(path: folder("latin"))) {
       try FileSystem.readText(folder("latin"))
     }
+  }
+
+  @Test("a pipe that nobody writes to is an error, not a wait for ever")
+  func silentPipe() throws {
+    let folder = try TestFolder()
+    #expect(mkfifo(folder("pipe"), 0o600) == 0)
+    #expect(throws: FileError.notARegularFile(path: folder("pipe"))) {
+      try FileSystem.readFile(folder("pipe"))
+    }
+    #expect(throws: FileError.notARegularFile(path: folder("pipe"))) {
+      try MappedFile(path: folder("pipe"))
+    }
+    #expect(throws: FileError.noWriter(path: folder("pipe"))) {
+      try LineReader(path: folder("pipe"), patienceMilliseconds: 20).next()
+    }
+  }
+
+  @Test("lines come through a pipe, however slowly its writer is")
+  func slowPipe() throws {
+    let folder = try TestFolder()
+    #expect(mkfifo(folder("pipe"), 0o600) == 0)
+    let path = folder("pipe")
+    let writer = Thread {
+      let descriptor = open(path, O_WRONLY)
+      for text in ["one\ntw", "o\n", "three"] {
+        usleep(30_000)
+        _ = write(descriptor, text, text.utf8.count)
+      }
+      close(descriptor)
+    }
+    writer.start()
+    let reader = try LineReader(path: path)
+    var lines: [String] = []
+    while let line = try reader.next() { lines.append(String(decoding: line.bytes, as: UTF8.self)) }
+    #expect(lines == ["one", "two", "three"])
   }
 
   @Test("lines end at 0x0A and nowhere else")

@@ -43,8 +43,7 @@ struct Train: ParsableCommand {
       network, adapterFolder, baseModel: model.model ?? folder, &config, on: device)
     // 3. The run.
     Interrupts.listen()
-    let reporter = TrainingReporter(
-      outputDir: output, isContinued: options.resumeFromCheckpoint != nil)
+    let reporter = TrainingReporter(outputDir: output)
     let trainer = try Trainer(
       model: network, rows: rows, config: config,
       artifacts: RunArtifacts(modelDirectory: folder, adapter: settings), on: device,

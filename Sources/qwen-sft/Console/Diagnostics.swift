@@ -8,8 +8,19 @@ import Synchronization
 package enum Diagnostics {
   /// "qwen-sft: error: MESSAGE".
   package static func error(_ message: String) {
-    write(line: "qwen-sft: error: \(oneLine(message))")
+    let line = oneLine(message)
+    let scalars = line.unicodeScalars
+    // Files may bring names of any length into a message.
+    let shown =
+      scalars.count <= maximumErrorLength
+      ? line
+      : String(scalars.prefix(maximumErrorLength / 2)) + " … "
+        + String(scalars.suffix(maximumErrorLength / 2))
+    write(line: "qwen-sft: error: \(shown)")
   }
+
+  /// Characters of an error that are shown.
+  private static let maximumErrorLength = 1200
 
   /// "qwen-sft: MESSAGE": something the user should know, whatever the log level.
   package static func notice(_ message: String) { write(line: "qwen-sft: \(oneLine(message))") }

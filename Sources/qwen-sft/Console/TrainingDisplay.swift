@@ -14,6 +14,7 @@ final class TrainingDisplay {
   /// Takes one event.
   func observe(_ event: TrainingEvent) {
     switch event {
+    case .resumed: break
     case .started(let totalSteps, let trainedParameters, let rows):
       progress.totalSteps = totalSteps
       Diagnostics.notice(

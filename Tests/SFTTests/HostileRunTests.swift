@@ -1,0 +1,185 @@
+// Adapters and checkpoints that are damaged or lie: each is one clear error, never a trap, and nothing is half used.
+
+import Files
+import NN
+import OrderedJSON
+import QwenModel
+import SFT
+import Safetensors
+import Tensor
+import Testing
+
+@Suite("Damaged adapters and checkpoints")
+struct HostileRunTests {
+  private static let model = TrainingParityTests.fixtures + "/tiny-qwen3"
+
+  /// Reads an adapter_config.json with `changes` to a valid one.
+  private func config(_ changes: [(String, JSON)]) throws -> AdapterConfig {
+    var result: AdapterConfig?
+    try withTemporaryFolder { folder in
+      let text = try FileSystem.readFile(HostileRunTests.model + "/adapter/adapter_config.json")
+      guard case .object(var object) = try JSON.parse(text) else { return }
+      for (key, value) in changes { object[key] = value }
+      try AtomicFile.write(JSON.object(object).serialized(), to: folder + "/adapter_config.json")
+      result = try AdapterConfig(directory: folder)
+    }
+    return try #require(result)
+  }
+
+  @Test(
+    "adapter settings that cannot be are errors, never defaults",
+    arguments: [
+      ("rank_pattern", ["q_proj": -1]), ("rank_pattern", ["q_proj": 0]),
+      ("rank_pattern", ["q_proj": 65_537]), ("rank_pattern", ["q_proj": "8"]),
+      ("rank_pattern", ["q_proj": nil]), ("rank_pattern", ["q_proj": 1.5]),
+      ("rank_pattern", [1]), ("rank_pattern", "x"),
+      ("rank_pattern", ["layers\\.[01]\\..*q_proj": 4]), ("rank_pattern", ["a|b": 4]),
+      ("alpha_pattern", ["q_proj": "8"]), ("alpha_pattern", ["q_proj": nil]),
+      ("alpha_pattern", ["q_proj": .number(.nan)]), ("alpha_pattern", "x"),
+      ("alpha_pattern", ["q_.*": 4]), ("use_rslora", "yes"), ("use_dora", 1),
+      ("use_dora", true), ("r", 0), ("r", 1.5), ("lora_alpha", nil), ("lora_alpha", "16"),
+      ("alora_invocation_tokens", [1, 2]),
+    ] as [(String, JSON)])
+  func settings(_ key: String, _ value: JSON) {
+    let error = #expect(throws: AdapterError.self) { try config([(key, value)]) }
+    #expect(error?.description.contains(key) == true)
+  }
+
+  @Test("patterns match the end of a path, or the whole of it behind ^, the first one first")
+  func patterns() throws {
+    let config = try config([
+      ("r", 8), ("lora_alpha", 16), ("use_rslora", nil),
+      (
+        "rank_pattern",
+        ["layers\\.0\\.self_attn.q_proj": 4, "q_proj": 2, "^model.layers.1.mlp.up_proj": 16]
+      ),
+      ("alpha_pattern", ["^up_proj": 100, "k_proj": 4.5]),
+    ])
+    #expect(config.rank(of: "model.layers.0.self_attn.q_proj") == 4)
+    #expect(config.rank(of: "model.layers.1.self_attn.q_proj") == 2)
+    #expect(config.rank(of: "model.layers.1.mlp.up_proj") == 16)
+    #expect(config.rank(of: "model.layers.0.mlp.up_proj") == 8)
+    #expect(config.rank(of: "model.layers.0.self_attn.xq_proj") == 8)
+    #expect(config.scale(of: "model.layers.1.mlp.up_proj") == 1)
+    #expect(config.scale(of: "model.layers.1.self_attn.k_proj") == 4.5 / 8)
+  }
+
+  /// Trains four steps of a run of ten with a checkpoint after each, and stops.
+  private func stoppedRun(
+    _ output: String, resume: Bool = false, stopAfter: Int = 4, keeping limit: Int? = nil
+  ) throws -> (events: [TrainingEvent], resumption: Trainer.Resumption?) {
+    var (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", output)
+    config.saveSteps = 1
+    config.saveTotalLimit = limit
+    let model = try QwenModel.load(directory: HostileRunTests.model)
+    let adapter = try AdapterFile.load(HostileRunTests.model + "/adapter", into: model)
+    var events: [TrainingEvent] = []
+    var steps = 0
+    let trainer = try Trainer(
+      model: model, rows: rows, config: config,
+      artifacts: RunArtifacts(modelDirectory: HostileRunTests.model, adapter: adapter),
+      shouldStop: { steps >= stopAfter },
+      observe: { event in
+        events.append(event)
+        if case .step = event { steps += 1 }
+      })
+    let resumption = resume ? trainer.resumeFromNewestCheckpoint() : nil
+    do { _ = try trainer.run() } catch {
+      guard case .interrupted = error else { throw error }
+    }
+    return (events, resumption)
+  }
+
+  @Test(
+    "a checkpoint whose numbers lie is passed over for the one before it",
+    arguments: [
+      ("training_progress.json", "global_step", 9_000_000_000_000_000_000),
+      ("training_progress.json", "global_step", 11), ("training_progress.json", "global_step", -1),
+      ("training_progress.json", "optimizer_steps", 9_223_372_036_854_775_807),
+      ("training_progress.json", "tokens_seen", 9_223_372_036_854_775_807),
+      ("training_progress.json", "window_steps", -5),
+      ("training_progress.json", "total_loss", .number(.nan)),
+      ("training_progress.json", "epoch", nil), ("trainer_state.json", "log_history", 5),
+    ] as [(String, String, JSON)])
+  func numbers(_ file: String, _ key: String, _ value: JSON) throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out")
+      let path = folder + "/out/checkpoint-4/" + file
+      guard case .object(var object) = try JSON.parse(FileSystem.readFile(path)) else { return }
+      object[key] = value
+      try AtomicFile.write(JSON.object(object).serialized(), to: path)
+      let (_, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
+      #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
+    }
+  }
+
+  @Test("numbers of a log that fit no integer are kept as they are")
+  func log() throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out")
+      let path = folder + "/out/checkpoint-4/trainer_state.json"
+      guard case .object(var object) = try JSON.parse(FileSystem.readFile(path)) else { return }
+      object["log_history"] = [["step": 1, "num_tokens": 1e300, "loss": 2.5]]
+      try AtomicFile.write(JSON.object(object).serialized(), to: path)
+      let (events, _) = try stoppedRun(folder + "/out", resume: true)
+      guard case .resumed(let log)? = events.first else {
+        Issue.record("expected the log first")
+        return
+      }
+      #expect(log.count == 1 && log[0]["num_tokens"] == 1e300)
+    }
+  }
+
+  @Test("moments of another shape are one error", arguments: [[1], Array(repeating: 1, count: 20)])
+  func moments(_ shape: [Int]) throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out")
+      let path = folder + "/out/checkpoint-4/optimizer.safetensors"
+      let file = try Checkpoint(file: path)
+      let first = try #require(file.keys.first)
+      let entries = try file.keys.map { key in
+        SafetensorsWriter.Entry(
+          key: key, dtype: .f32, shape: key == first ? shape : try file.shape(of: key))
+      }
+      let writer = try SafetensorsWriter(path: path, entries: entries)
+      for entry in entries {
+        let count = entry.shape.reduce(1, *)
+        try writer.write([Float](repeating: 0, count: count), of: entry.key)
+      }
+      try writer.commit()
+      let (_, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
+      #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
+    }
+  }
+
+  @Test("a limit never removes the checkpoint just written, nor those of another run")
+  func limit() throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out", stopAfter: 6, keeping: 2)
+      func folders() throws -> [String] {
+        try FileSystem.list(folder + "/out").map(\.name).filter { $0.hasPrefix("checkpoint-") }
+      }
+      #expect(try folders() == ["checkpoint-5", "checkpoint-6"])
+      // A new run in the same folder, which is behind the old one.
+      _ = try stoppedRun(folder + "/out", stopAfter: 3, keeping: 1)
+      #expect(try folders() == ["checkpoint-3", "checkpoint-5", "checkpoint-6"])
+      let (_, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1, keeping: 1)
+      #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
+    }
+  }
+
+  @Test("a resumed run tells the log of the steps before it, and nothing after them")
+  func earlierLog() throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out")
+      try FileSystem.remove(folder + "/out/checkpoint-4")
+      let (events, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
+      #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
+      guard case .resumed(let log)? = events.first else {
+        Issue.record("expected the log first")
+        return
+      }
+      #expect(log.map(\.step) == [1, 2, 3])
+    }
+  }
+}
