@@ -36,7 +36,9 @@ struct DataCheckTests {
       (messages("3"), ["bad_message"]),
       (messages(#"\#(user), {"role": "bot", "content": "a"}, \#(assistant)"#), ["unknown_role"]),
       (
-        messages(#"{"role": "user"}, {"role": "user", "content": null}, {"role": "assistant", "content": ""}"#),
+        messages(
+          #"{"role": "user"}, {"role": "user", "content": null}, {"role": "assistant", "content": ""}"#
+        ),
         ["missing_content", "null_content", "empty_content"]
       ),
       (turn(#"[{"type": "image"}]"#), ["unsupported_content"]),
@@ -69,7 +71,8 @@ struct DataCheckTests {
     var expected = rows.enumerated().flatMap { index, row in row.1.map { "\(index + 1) \($0)" } }
     expected.append("\(rows.count + 1) invalid_utf8")
     #expect(
-      faults.map { "\($0["line"]?.integerValue ?? 0) \($0["kind"]?.stringValue ?? "")" } == expected)
+      faults.map { "\($0["line"]?.integerValue ?? 0) \($0["kind"]?.stringValue ?? "")" } == expected
+    )
     for fault in faults {
       let kind = fault["kind"]?.stringValue ?? ""
       #expect(fault["problem"]?.stringValue?.isEmpty == false)
@@ -116,7 +119,8 @@ struct DataCheckTests {
       #expect(usage.code == 64, "\(command)")
       let help = try program.run(words + ["--help"]).output
       for option in ["data-format", "train-on", "train-thinking"] {
-        #expect(help.contains(option) || help.contains(option.replacingOccurrences(of: "-", with: "_")))
+        #expect(
+          help.contains(option) || help.contains(option.replacingOccurrences(of: "-", with: "_")))
       }
     }
   }
