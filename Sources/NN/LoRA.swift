@@ -81,6 +81,19 @@ public struct LoRAConfig: Sendable, Hashable {
     self.useRSLoRA = useRSLoRA
   }
 
+  /// Throws when a setting is out of range.
+  public func validate() throws(LoRAError) {
+    guard rank > 0, rank <= 65_536 else {
+      throw .invalid(setting: "lora_r", value: "\(rank)", expected: "1 to 65536")
+    }
+    guard dropout >= 0, dropout < 1 else {
+      throw .invalid(setting: "lora_dropout", value: "\(dropout)", expected: "0 to below 1")
+    }
+    guard alpha.isFinite else {
+      throw .invalid(setting: "lora_alpha", value: "\(alpha)", expected: "a finite number")
+    }
+  }
+
   /// The factor s.
   public var scale: Double {
     alpha / (useRSLoRA ? Double(rank).squareRoot() : Double(rank))
@@ -109,15 +122,7 @@ extension Module {
   /// paths touched.
   @discardableResult
   public func injectLoRA(_ config: LoRAConfig) throws(LoRAError) -> [String] {
-    guard config.rank > 0, config.rank <= 65_536 else {
-      throw .invalid(setting: "lora_r", value: "\(config.rank)", expected: "1 to 65536")
-    }
-    guard config.dropout >= 0, config.dropout < 1 else {
-      throw .invalid(setting: "lora_dropout", value: "\(config.dropout)", expected: "0 to below 1")
-    }
-    guard config.alpha.isFinite else {
-      throw .invalid(setting: "lora_alpha", value: "\(config.alpha)", expected: "a finite number")
-    }
+    try config.validate()
     let linears = namedLinears()
     if case .names(let names) = config.targets {
       for name in names where !linears.contains(where: { matches($0.path, name) }) {

@@ -1,9 +1,12 @@
 // What can be wrong with a model directory.
 
+public import Files
 public import Safetensors
 
 /// A model that cannot be used, with the file and what to do.
 public enum ModelError: Error, Sendable, CustomStringConvertible {
+  /// A file could not be read.
+  case file(FileError)
   /// config.json cannot be read or makes no sense.
   case config(path: String, problem: String)
   /// A file of the checkpoint is damaged or missing.
@@ -15,8 +18,10 @@ public enum ModelError: Error, Sendable, CustomStringConvertible {
   /// A tensor whose elements are not floating-point numbers.
   case dtype(path: String, key: String, found: String)
 
+  /// What is wrong, in one line beginning with the path.
   public var description: String {
     switch self {
+    case .file(let error): error.description
     case .config(let path, let problem): "\(path): \(problem)"
     case .checkpoint(let error): error.description
     case .keys(let path, let missing, let unexpected):

@@ -46,6 +46,20 @@ public struct LearningRateSchedule: Sendable, Hashable {
             name: "lr_scheduler_kwargs.\(name)", value: "\(value)", expected: "0 or more")
         }
       }
+      // A τ of 0 divides by zero, and an angle beyond all numbers has no cosine.
+      if let timescale, timescale == 0 {
+        throw .invalidSetting(
+          name: "lr_scheduler_kwargs.timescale", value: "0", expected: "a number above 0")
+      }
+      if let numCycles, numCycles > 1e6 {
+        throw .invalidSetting(
+          name: "lr_scheduler_kwargs.num_cycles", value: "\(numCycles)", expected: "at most 1e6")
+      }
+      if let numDecaySteps, !(0...(1 << 53)).contains(numDecaySteps) {
+        throw .invalidSetting(
+          name: "lr_scheduler_kwargs.num_decay_steps", value: "\(numDecaySteps)",
+          expected: "0 or more")
+      }
     }
   }
 

@@ -254,8 +254,10 @@ package struct RunStore {
 
   private func json(_ name: String, in directory: String) throws(TrainingError) -> JSON {
     let path = FileSystem.join(directory, name)
-    do { return try JSON.parse(FileSystem.readFile(path)) } catch {
-      throw .checkpoint(path: path, problem: "cannot be read: \(error)")
+    let bytes: [UInt8]
+    do { bytes = try FileSystem.readFile(path) } catch { throw .file(error) }
+    do { return try JSON.parse(bytes) } catch {
+      throw .checkpoint(path: path, problem: "is not JSON: \(error)")
     }
   }
 }

@@ -76,7 +76,8 @@ public struct TrainingConfig: Sendable, Hashable {
       "\(gradientAccumulationSteps)", "1 to 1048576")
     try require(
       learningRate.isFinite && learningRate >= 0, "learning_rate", "\(learningRate)", "0 or more")
-    try require(warmupSteps >= 0, "warmup_steps", "\(warmupSteps)", "0 or more")
+    try require(
+      (0...(1 << 53)).contains(warmupSteps), "warmup_steps", "\(warmupSteps)", "0 or more")
     try require((0...1).contains(warmupRatio), "warmup_ratio", "\(warmupRatio)", "0 to 1")
     try require(
       weightDecay.isFinite && weightDecay >= 0, "weight_decay", "\(weightDecay)", "0 or more")
@@ -91,5 +92,17 @@ public struct TrainingConfig: Sendable, Hashable {
     try require(saveSteps > 0, "save_steps", "\(saveSteps)", "1 or more")
     try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")
     try lrSchedulerKwargs.validate()
+    // Schedules that end at a rate of their own are shares of the peak, which then must be above it.
+    let lowest: Double? =
+      switch lrSchedulerType {
+      case .polynomial: lrSchedulerKwargs.lrEnd ?? 1e-7
+      case .cosineWithMinLR: lrSchedulerKwargs.minLR.map { _ in 0 }
+      default: nil
+      }
+    if let lowest {
+      try require(
+        learningRate > lowest, "learning_rate", "\(learningRate)",
+        "more than \(lowest), as \(lrSchedulerType.rawValue) needs it")
+    }
   }
 }

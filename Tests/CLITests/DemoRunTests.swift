@@ -41,6 +41,35 @@ struct DemoRunTests {
     #expect(!names.contains { $0.contains(".partial-") })
   }
 
+  @Test("a row that trains nothing has no log-probabilities and stops no evaluation")
+  func questionWithoutAnswer() throws {
+    let question = #"{"role": "user", "content": "a"}"#
+    let data = try program.folder.write(
+      """
+      {"messages": [\(question)]}
+      {"messages": [\(question), {"role": "assistant", "content": "b"}]}
+
+      """, to: "rows.jsonl")
+    let outcome = try program.run(
+      ["evaluate", "--data", data, "--json", "--logprobs", "values.jsonl"])
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    let lines = try String(contentsOf: program.folder.url("values.jsonl"), encoding: .utf8)
+      .split(separator: "\n")
+    #expect(lines.count == 2 && lines.first == "[]")
+    let count = try JSON.parse(outcome.output)["eval_trained_tokens"]?.integerValue
+    #expect(try JSON.parse(String(lines[1])).arrayValue?.count == count)
+    // Training has no use for it.
+    let training = try program.run(["train", "--data", data, "--output_dir", "out"])
+    #expect(training.code == 1 && training.errors.contains("rows.jsonl:1: "))
+  }
+
+  @Test("-1 steps are none, as with transformers")
+  func noSteps() throws {
+    let outcome = try program.run(
+      "train --output_dir out --max_steps -1 --num_train_epochs 0.01 --lora_r 2")
+    #expect(outcome.code == 0, "\(outcome.errors)")
+  }
+
   @Test("infer is chat, and --json is a line a conversation")
   func chat() throws {
     let outcome = try program.run(

@@ -29,6 +29,14 @@ struct UsageTests {
       ("data render --template_kwargs [1]", "expected a JSON object"),
       ("data render --template_kwargs {", "expected a JSON object"),
       ("data preview --index -2", "expected 0 or more, found -2"),
+      ("train --learning_rate nan", "--learning_rate: expected 0 or more, found nan"),
+      ("train --num_train_epochs 0", "--num_train_epochs: expected a number above 0"),
+      ("train --max_steps 0", "--max_steps: expected 1 or more, found 0"),
+      ("train --lora_r 0", "--lora_r: expected 1 to 65536, found 0"),
+      ("train --lora_alpha inf", "--lora_alpha: expected a finite number"),
+      ("train --lora_dropout 1", "--lora_dropout: expected 0 to below 1"),
+      ("train --lr_scheduler_type polynomial --learning_rate 0", "--learning_rate: expected more"),
+      ("train --warmup_steps 9223372036854775807", "--warmup_steps: expected"),
     ])
   func wrongUsage(_ line: String, _ expected: String) throws {
     let outcome = try Program().run(line)

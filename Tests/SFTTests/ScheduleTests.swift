@@ -40,6 +40,36 @@ struct ScheduleTests {
     }
   }
 
+  @Test("settings that would make the rate no number, or overflow, are errors")
+  func hostileSettings() {
+    func expectFault(
+      _ change: (inout TrainingConfig) -> Void, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+      var config = TrainingConfig(outputDir: "out")
+      change(&config)
+      #expect(throws: TrainingError.self, sourceLocation: sourceLocation) { try config.validate() }
+    }
+    expectFault { ($0.lrSchedulerType, $0.learningRate) = (.polynomial, 0) }
+    expectFault { ($0.lrSchedulerType, $0.learningRate) = (.polynomial, 1e-7) }
+    expectFault {
+      ($0.lrSchedulerType, $0.learningRate, $0.lrSchedulerKwargs.minLR) = (.cosineWithMinLR, 0, 0)
+    }
+    expectFault { $0.lrSchedulerKwargs.timescale = 0 }
+    expectFault { $0.lrSchedulerKwargs.numCycles = 1e308 }
+    expectFault { $0.lrSchedulerKwargs.numDecaySteps = -1 }
+    expectFault { $0.lrSchedulerKwargs.numDecaySteps = .max }
+    expectFault { $0.warmupSteps = .max }
+    for kind in LearningRateSchedule.Kind.allCases {
+      var config = TrainingConfig(outputDir: "out")
+      config.lrSchedulerType = kind
+      config.lrSchedulerKwargs.numDecaySteps = 1 << 53
+      #expect(throws: Never.self) { try config.validate() }
+      let schedule = LearningRateSchedule(
+        kind, peak: 1, warmup: 1 << 53, total: 3, coefficients: config.lrSchedulerKwargs)
+      #expect((0...3).allSatisfy { schedule.learningRate(step: $0).isFinite })
+    }
+  }
+
   @Test("steps and epochs are counted as transformers counts them")
   func plan() {
     var config = TrainingConfig(outputDir: "out")

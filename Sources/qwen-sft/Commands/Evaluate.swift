@@ -34,10 +34,14 @@ struct Evaluate: ParsableCommand {
     Session.noteUnsupported(precision)
     let encoder = try encoding.encoder(folder: folder)
     var rows: [EncodedRow] = []
-    let conversations = try ConversationReader.readAll(paths, format: data.dataFormat)
-    for encoded in encoder.encode(conversations.map(encoding.prepared)) {
-      let row = try encoded.get().row
-      rows.append(try data.maxSeqLength.map { try row.truncated(to: $0, .keepStart) ?? row } ?? row)
+    try forEachBatch(ofRowsIn: paths, format: data.dataFormat) { batch in
+      // A row that trains nothing, such as a question without an answer, counts as a row without a token.
+      let conversations = try batch.map { try $0.conversation.get().validatedForRendering() }
+      for encoded in encoder.encode(conversations.map(encoding.prepared)) {
+        let row = try encoded.get().row
+        rows.append(
+          try data.maxSeqLength.map { try row.truncated(to: $0, .keepStart) ?? row } ?? row)
+      }
     }
     let network = try Session.model(folder, adapter: adapterFolder, on: device)
     let file = try logprobs.map { try AtomicFile(path: $0) }
@@ -45,6 +49,10 @@ struct Evaluate: ParsableCommand {
       try file?.write(JSON.array(values.map { .number($0) }).serialized() + "\n")
     }
     try file?.commit()
+    if result.trainedTokenCount == 0 {
+      Diagnostics.notice(
+        "none of the \(rows.count) rows has a trained token: the loss says nothing")
+    }
     try print(result)
   }
 

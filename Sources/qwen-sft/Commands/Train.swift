@@ -26,7 +26,7 @@ struct Train: ParsableCommand {
     let output = try options.outputFolder(isDemo: isDemo)
     var config = try options.config(
       outputDir: output, lora: lora.config, maxSeqLength: data.maxSeqLength)
-    try config.validate()
+    try validate(config)
     let folder = try model.folder()
     let adapterFolder = try adapter.folder()
     let paths = try data.paths()
@@ -56,6 +56,18 @@ struct Train: ParsableCommand {
       guard case .interrupted = error else { throw error }
       Diagnostics.notice(error.description)
       throw ExitCode(Interrupts.exitCode)
+    }
+  }
+
+  /// Settings out of range are wrong usage.
+  private func validate(_ config: TrainingConfig) throws {
+    do {
+      try config.validate()
+      try config.lora?.validate()
+    } catch TrainingError.invalidSetting(let name, let value, let expected) {
+      throw ValidationError("--\(name): expected \(expected), found \(value)")
+    } catch LoRAError.invalid(let name, let value, let expected) {
+      throw ValidationError("--\(name): expected \(expected), found \(value)")
     }
   }
 

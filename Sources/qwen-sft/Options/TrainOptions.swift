@@ -100,7 +100,8 @@ struct TrainOptions: ParsableArguments {
   func config(outputDir: String, lora: LoRAConfig, maxSeqLength: Int?) throws -> TrainingConfig {
     var config = TrainingConfig(outputDir: outputDir)
     config.numTrainEpochs = numTrainEpochs
-    config.maxSteps = maxSteps
+    // -1 is transformers' way to say that there is none.
+    config.maxSteps = maxSteps == -1 ? nil : maxSteps
     config.perDeviceTrainBatchSize = perDeviceTrainBatchSize
     config.gradientAccumulationSteps = gradientAccumulationSteps
     config.learningRate = learningRate
