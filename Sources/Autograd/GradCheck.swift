@@ -7,6 +7,7 @@ public import Tensor
 public struct GradCheck: Sendable {
   /// |analytic − numeric| ≤ absolute + relative·max(|analytic|, |numeric|).
   public var relativeTolerance: Double
+  /// Allowed difference beside the relative one.
   public var absoluteTolerance: Double
   /// Half the distance of the two points of a difference.
   public var step: Double
@@ -31,8 +32,11 @@ public struct GradCheck: Sendable {
   public struct Mismatch: Error, CustomStringConvertible {
     /// Which input, and which element or direction of it.
     public let input: Int
+    /// The element or the direction.
     public let place: String
+    /// What backward says.
     public let analytic: Double
+    /// What differences of the function say.
     public let numeric: Double
 
     public var description: String {
@@ -42,8 +46,10 @@ public struct GradCheck: Sendable {
 
   /// A check that could not be made.
   public enum Failure: Error, CustomStringConvertible {
+    /// The two derivatives differ.
     case mismatch(Mismatch)
     case noGradient(input: Int)
+    /// The device failed.
     case device(DeviceError)
 
     public var description: String {

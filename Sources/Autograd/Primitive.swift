@@ -19,6 +19,7 @@ package protocol Primitive: Sendable {
 package struct GradientMask: Sendable, Equatable {
   private var bits: UInt64 = 0
 
+  /// No input.
   package init() {}
 
   /// A mask with the given inputs set.
@@ -26,20 +27,24 @@ package struct GradientMask: Sendable, Equatable {
     for input in inputs { self[input] = true }
   }
 
+  /// Whether `input` (below 64) needs a gradient.
   package subscript(input: Int) -> Bool {
     get { bits >> UInt64(input) & 1 == 1 }
     set { bits = newValue ? bits | 1 << UInt64(input) : bits & ~(1 << UInt64(input)) }
   }
 
+  /// Whether no input needs one.
   package var isEmpty: Bool { bits == 0 }
 }
 
 /// Where a backward rule leaves its results. Slots may already hold the sum of other uses of the same input; rules
 /// add to them in place.
 package struct InputGradients {
+  /// The inputs that need a gradient.
   package let needs: GradientMask
   package fileprivate(set) var slots: [Tensor?]
 
+  /// Slots that may hold sums already.
   package init(needs: GradientMask, slots: [Tensor?]) {
     self.needs = needs
     self.slots = slots

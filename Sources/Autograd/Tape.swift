@@ -30,6 +30,7 @@ public final class Tape {
   /// Names of the recorded operations.
   public private(set) var operationNames: Set<String> = []
 
+  /// Tells tapes apart; never reused.
   package let id: UInt64
   private var nodes: [Node] = []
   private var wasWalked = false

@@ -11,6 +11,7 @@ public struct Variable {
   /// Position on the tape; −1 for a constant.
   package let node: Int32
 
+  /// A value at a place of a tape.
   package init(value: Tensor, tape: Tape, node: Int32) {
     self.value = value
     self.tape = tape

@@ -92,6 +92,7 @@ public struct ChatTemplate: Sendable {
           interpreter.context[id] = try converter.variable(value, name: name)
         }
       }
+      interpreter.budget.boundStepsByInput()
       let output = try interpreter.run()
       return RenderedChat(
         output: output, generations: interpreter.generations, origins: interpreter.origins)

@@ -3,8 +3,12 @@
 
 /// Bounds on one rendering; the defaults are far above what real chat templates need.
 public struct TemplateLimits: Sendable {
-  /// Evaluated nodes, loop iterations and units of work inside operations.
+  /// Evaluated nodes, loop iterations and units of work inside operations, whatever the input.
   public var steps = 20_000_000
+  /// Steps for an input of nothing; with those for its bytes at most ``steps``.
+  public var stepsOfNothing = 1_000_000
+  /// Steps more for each byte of the input.
+  public var stepsPerInputByte = 16
   /// Bytes of the rendered text.
   public var outputBytes = 128 << 20
   /// Bytes of all strings and lists made while rendering, added up.
@@ -33,11 +37,13 @@ public struct TemplateLimits: Sendable {
 struct Budget {
   let limits: TemplateLimits
   private var steps: Int
+  private var maximumSteps: Int
   private var bytes: Int
 
   init(_ limits: TemplateLimits) {
     self.limits = limits
     steps = limits.steps
+    maximumSteps = limits.steps
     bytes = limits.allocatedBytes
   }
 
@@ -45,7 +51,17 @@ struct Budget {
   @inline(__always)
   mutating func step(_ count: Int = 1) throws(Fault) {
     steps &-= count
-    if steps < 0 { throw Fault.limit("steps", limits.steps) }
+    if steps < 0 { throw Fault.limit("steps", maximumSteps) }
+  }
+
+  /// Bounds the work by what there is to render. Nothing but the input has been allocated by now.
+  mutating func boundStepsByInput() {
+    let input = limits.allocatedBytes - bytes
+    let (product, isLarge) = input.multipliedReportingOverflow(by: limits.stepsPerInputByte)
+    let (sum, isLarger) = limits.stepsOfNothing.addingReportingOverflow(product)
+    if isLarge || isLarger || sum >= limits.steps { return }
+    maximumSteps = sum
+    steps = min(steps, sum)
   }
 
   /// Takes the right to make a string or list of `count` bytes, and the work of filling it.

@@ -13,6 +13,7 @@ public final class Embedding: Module {
 
   public var children: KeyValuePairs<String, any ModuleNode> { ["weight": weight] }
 
+  /// The vectors of `ids`.  [N] → [N, C]
   public func callAsFunction(_ ids: Tensor, on tape: Tape) -> Variable {
     tape.record(EmbeddingLookup(ids: ids), [tape.leaf(weight)])
   }

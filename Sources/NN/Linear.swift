@@ -26,8 +26,10 @@ public final class Linear: Module {
 
   /// Extents of the input and the output.
   public var inputSize: Int { weight.shape[1] }
+  /// Extent of the output.
   public var outputSize: Int { weight.shape[0] }
 
+  /// The map with its adapter, where it has one that is enabled.  x [N, in] → [N, out]
   public func callAsFunction(_ x: Variable) -> Variable {
     let tape = x.tape
     let weight = tape.leaf(weight)

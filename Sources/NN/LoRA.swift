@@ -58,9 +58,13 @@ public struct LoRAConfig: Sendable, Hashable {
     case allLinear
   }
 
+  /// The rank R.
   public var rank: Int
+  /// The numerator of the factor s.
   public var alpha: Double
+  /// Probability with which an element of an adapter's input is dropped in training.
   public var dropout: Double
+  /// Which maps get an adapter.
   public var targets: Targets
   /// Scale by alpha / √rank instead of alpha / rank.
   public var useRSLoRA: Bool
@@ -70,6 +74,7 @@ public struct LoRAConfig: Sendable, Hashable {
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
   ]
 
+  /// PEFT's settings; the defaults are those of the command line.
   public init(
     rank: Int = 16, alpha: Double = 32, dropout: Double = 0.05,
     targets: Targets = .names(LoRAConfig.defaultTargets), useRSLoRA: Bool = false

@@ -28,6 +28,7 @@ public final class ModuleList<Element: Module>: Module {
 
   public var children: KeyValuePairs<String, any ModuleNode> { [:] }
 
+  /// The modules with their numbers as names.
   package var numberedChildren: [(String, any ModuleNode)] { Array(zip(names, elements)) }
 }
 

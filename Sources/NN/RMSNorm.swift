@@ -18,6 +18,7 @@ public final class RMSNorm: Module {
 
   public var children: KeyValuePairs<String, any ModuleNode> { ["weight": weight] }
 
+  /// x / √(mean(x²) + ε) ⊙ weight.  x [.., C] → like x
   public func callAsFunction(_ x: Variable) -> Variable {
     x.tape.record(RMSNormalize(epsilon: epsilon), [x, x.tape.leaf(weight)])
   }

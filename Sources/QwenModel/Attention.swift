@@ -7,14 +7,19 @@ package import Tensor
 
 /// What attention needs to know about the tokens of a forward pass.
 package struct AttentionContext {
+  /// Rotary tables [≥ positions, D/2], and the position of every token, int32 [N].
   package let cos, sin, positions: Tensor
+  /// Cumulative token offsets of the documents, [0, …, N].
   package let documents: [Int]
+  /// Keys and values of the tokens before; nil in training.
   package let cache: KVCache?
 }
 
 /// Multi-head causal attention with grouped key/value heads (HF `Qwen2Attention`, `Qwen3Attention`).
 public final class Attention: Module {
+  /// The projections: q [H·D, C], k and v [K·D, C], o [C, H·D].
   public let qProj, kProj, vProj, oProj: Linear
+  /// Norms of the heads, [D] (Qwen3).
   public let qNorm, kNorm: RMSNorm?
   private let numAttentionHeads, numKeyValueHeads, headDim, layer: Int
 
@@ -43,6 +48,7 @@ public final class Attention: Module {
     ]
   }
 
+  /// Attends within each document.  x [N, C] → [N, C]
   package func callAsFunction(_ x: Variable, _ context: AttentionContext, observe: Observer? = nil)
     -> Variable
   {  // [N, C]

@@ -5,9 +5,12 @@ package import OrderedJSON
 
 /// The fields of one config file.
 package struct ConfigFields {
+  /// The fields.
   package let object: JSONObject
+  /// The file, for messages.
   package let path: String
 
+  /// The fields of the file at `path`.
   package init(object: JSONObject, path: String) {
     self.object = object
     self.path = path
@@ -27,6 +30,7 @@ package struct ConfigFields {
     }
   }
 
+  /// An integer in `range`; `value` where the key is absent, an error without it.
   package func integer(_ key: String, _ range: ClosedRange<Int>, default value: Int? = nil)
     throws(ModelError) -> Int
   {
@@ -40,6 +44,7 @@ package struct ConfigFields {
     return number
   }
 
+  /// A number in `range`; `value` where the key is absent, an error without it.
   package func double(_ key: String, _ range: ClosedRange<Double>, default value: Double? = nil)
     throws(ModelError) -> Double
   {
@@ -53,12 +58,14 @@ package struct ConfigFields {
     return number
   }
 
+  /// A truth value; `value` where the key is absent.
   package func bool(_ key: String, default value: Bool) throws(ModelError) -> Bool {
     guard let field = object[key] else { return value }
     guard case .bool(let flag) = field else { throw wrong(key, field, "true or false") }
     return flag
   }
 
+  /// A string; `value` where the key is absent, an error without it.
   package func string(_ key: String, default value: String?) throws(ModelError) -> String {
     guard let field = object[key] else {
       guard let value else { throw .config(path: path, problem: "\(key) is missing") }

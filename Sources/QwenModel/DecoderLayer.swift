@@ -5,8 +5,11 @@ public import NN
 
 /// h = x + attention(norm₁(x));  y = h + mlp(norm₂(h)).  x [N, C] → [N, C]
 public final class DecoderLayer: Module {
+  /// Attention.
   public let selfAttn: Attention
+  /// The feed-forward part.
   public let mlp: MLP
+  /// The norms before attention and before the MLP, [C].
   public let inputLayernorm, postAttentionLayernorm: RMSNorm
 
   /// Declares layer `index`.
@@ -24,6 +27,7 @@ public final class DecoderLayer: Module {
     ]
   }
 
+  /// The block.  x [N, C] → [N, C]
   package func callAsFunction(_ x: Variable, _ context: AttentionContext, observe: Observer? = nil)
     -> Variable
   {

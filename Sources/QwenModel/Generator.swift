@@ -64,7 +64,8 @@ public struct Generator {
         id = try logits.argmaxOfRows().array(of: Int32.self)[0]
       } else {
         id = sampler.next(
-          try logits.cast(to: .float32).array(of: Float.self), after: prompt + output.ids)
+          try logits.cast(to: .float32).array(of: Float.self),
+          after: options.repetitionPenalty == 1 ? [] : prompt + output.ids)
       }
       if output.ids.isEmpty {
         decodeStart = clock.now

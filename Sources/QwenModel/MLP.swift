@@ -5,6 +5,7 @@ public import NN
 
 /// down(silu(gate·x) ⊙ up·x)  (HF `Qwen2MLP`, `Qwen3MLP`).  x [N, C] → [N, C]
 public final class MLP: Module {
+  /// The projections: gate and up [F, C], down [C, F].
   public let gateProj, upProj, downProj: Linear
 
   /// Declares the MLP of a layer.
@@ -19,6 +20,7 @@ public final class MLP: Module {
     ["gate_proj": gateProj, "up_proj": upProj, "down_proj": downProj]
   }
 
+  /// The MLP.  x [N, C] → [N, C]
   package func callAsFunction(_ x: Variable, observe: Observer? = nil) -> Variable {
     let (gate, up) = (gateProj(x), upProj(x))  // [N, F]
     observe?("gate_proj", gate)

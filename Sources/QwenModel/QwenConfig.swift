@@ -8,21 +8,33 @@ import Safetensors
 public struct QwenConfig: Sendable, Hashable {
   /// The families that can be loaded.
   public enum ModelType: String, Sendable, Hashable {
+    /// Qwen1.5 to Qwen2.5, and Qwen3.
     case qwen2, qwen3
   }
 
+  /// `model_type`.
   public let modelType: ModelType
+  /// Rows V of the embedding: at least as many as the tokenizer has ids, often more.
   public let vocabSize: Int
+  /// C.
   public let hiddenSize: Int
+  /// F.
   public let intermediateSize: Int
+  /// L.
   public let numHiddenLayers: Int
+  /// H.
   public let numAttentionHeads: Int
+  /// K, which divides H.
   public let numKeyValueHeads: Int
   /// Size of one head; independent of hidden size and head count in Qwen3.
   public let headDim: Int
+  /// ε of every norm.
   public let rmsNormEps: Double
+  /// Base of the rotary angles.
   public let ropeTheta: Double
+  /// Positions that the model was trained for; longer rows are computed all the same.
   public let maxPositionEmbeddings: Int
+  /// Whether the head is the embedding.
   public let tieWordEmbeddings: Bool
   /// Whether q, k and v have biases (Qwen2 always, Qwen3 with `attention_bias`).
   public let qkvBias: Bool

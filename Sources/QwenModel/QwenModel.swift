@@ -49,8 +49,11 @@ public final class QwenModel: Module {
 
 /// Embedding, blocks and final norm (HF `Qwen3Model`).
 public final class QwenDecoder: Module {
+  /// The embedding, [V, C].
   public let embedTokens: Embedding
+  /// The blocks.
   public let layers: ModuleList<DecoderLayer>
+  /// The norm behind the last block, [C].
   public let norm: RMSNorm
   private let rotary: RotaryTable
 
@@ -66,6 +69,7 @@ public final class QwenDecoder: Module {
     ["embed_tokens": embedTokens, "layers": layers, "norm": norm]
   }
 
+  /// The normalised hidden state of every token.  → [N, C]
   package func callAsFunction(
     _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Bool,
     observe: ((Int?, String, Variable) -> Void)?

@@ -61,11 +61,14 @@ struct Sampler {
     let limit = options.topK > 0 ? min(options.topK, logits.count) : logits.count
     let threshold = limit < logits.count ? Sampler.kthLargest(logits, limit) : -.infinity
     for (id, logit) in logits.enumerated() where logit >= threshold && logit > -.infinity {
-      candidates.append((Int32(id), Double(logit) / options.temperature))
+      candidates.append((Int32(id), Double(logit)))
     }
     candidates.sort { $0.logit == $1.logit ? $0.id < $1.id : $0.logit > $1.logit }
     guard let best = candidates.first else { return Sampler.argmax(logits) }
-    var weights = candidates.map { exp($0.logit - best.logit) }
+    // The difference first: divided by a small temperature the logits themselves may be infinite.
+    var weights = candidates.map {
+      $0.logit == best.logit ? 1 : exp(($0.logit - best.logit) / options.temperature)
+    }
     // 2. The nucleus: tokens before which less than topP has been collected.
     if options.topP < 1 {
       let total = weights.reduce(0, +)

@@ -7,9 +7,13 @@ package import Tensor
 package final class AdamW {
   /// A parameter with its state.
   package final class Slot {
+    /// The parameter's key in the checkpoint or the adapter.
     package let key: String
+    /// What is trained.
     package let parameter: Parameter
+    /// Whether weight decay applies.
     package let decays: Bool
+    /// Running means of the gradient and of its square, float32, like the parameter.
     package var firstMoment, secondMoment: Tensor
 
     init(key: String, parameter: Parameter) {
@@ -23,6 +27,7 @@ package final class AdamW {
     }
   }
 
+  /// The parameters, in checkpoint order.
   package let slots: [Slot]
   /// Steps taken.
   package private(set) var stepCount: Int

@@ -7,18 +7,25 @@ public import Safetensors
 
 /// The settings of an adapter on disk.
 public struct AdapterConfig: Sendable, Hashable {
+  /// R of the modules that `rank_pattern` does not name.
   public var rank: Int
+  /// α of the modules that `alpha_pattern` does not name.
   public var alpha: Double
+  /// Dropout in training.
   public var dropout: Double
+  /// Scale by α / √R instead of α / R.
   public var useRSLoRA: Bool
   /// As given when the run was started.
   public var baseModel: String?
   /// `target_modules` as it is in the file: a list of names or a pattern.
   package var targetModules: JSON
-  /// Fields that select modules and are passed on unchanged.
+  /// `rank_pattern`, checked: an object or null.
   package var rankPattern: JSON
+  /// `alpha_pattern`, checked: an object or null.
   package var alphaPattern: JSON
+  /// `layers_to_transform`, passed on unchanged.
   package var layersToTransform: JSON
+  /// `layers_pattern`, passed on unchanged.
   package var layersPattern: JSON
 
   /// The settings of a fresh adapter on the modules `paths`.
@@ -215,11 +222,16 @@ public struct AdapterConfig: Sendable, Hashable {
 
 /// An adapter that cannot be used.
 public enum AdapterError: Error, Sendable, CustomStringConvertible {
+  /// adapter_config.json makes no sense, or asks for what is not computed.
   case config(path: String, problem: String)
+  /// adapter_model.safetensors does not fit the settings or the model.
   case tensors(path: String, problem: String)
+  /// A file could not be read or written.
   case file(FileError)
+  /// adapter_model.safetensors is damaged.
   case checkpoint(SafetensorsError)
 
+  /// What is wrong, in one line beginning with the path.
   public var description: String {
     switch self {
     case .config(let path, let problem), .tensors(let path, let problem): "\(path): \(problem)"

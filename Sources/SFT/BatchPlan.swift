@@ -11,6 +11,7 @@ package struct BatchPlan: Sendable {
   /// Optimizer steps of the whole run.
   package let totalSteps: Int
 
+  /// The plan of `rowCount` > 0 rows.
   package init(rowCount: Int, config: TrainingConfig) {
     precondition(rowCount > 0, "BatchPlan: no rows")
     self.rowCount = rowCount

@@ -49,6 +49,7 @@ public struct Evaluator {
   /// Tokens that go through the model at a time, unless a single row has more.
   private static let tokensPerPass = 1024
 
+  /// An evaluator of `model`, adapters included where they are enabled.
   public init(model: QwenModel, on device: Device) {
     self.model = model
     self.device = device

@@ -7,11 +7,17 @@ import Glibc
 public struct LearningRateSchedule: Sendable, Hashable {
   /// The shapes.
   public enum Kind: String, Sendable, Hashable, CaseIterable {
+    /// To 0 in a line or half a wave, the peak throughout, or by a power.
     case linear, cosine, constant, polynomial
+    /// The peak, after warm-up.
     case constantWithWarmup = "constant_with_warmup"
+    /// Waves that begin at the peak again.
     case cosineWithRestarts = "cosine_with_restarts"
+    /// Half a wave to a rate above 0.
     case cosineWithMinLR = "cosine_with_min_lr"
+    /// As 1/√step.
     case inverseSqrt = "inverse_sqrt"
+    /// Up, level, down.
     case warmupStableDecay = "warmup_stable_decay"
   }
 
@@ -25,10 +31,13 @@ public struct LearningRateSchedule: Sendable, Hashable {
     public var minLRRate: Double?
     /// The last rate, absolute, and the exponent (`polynomial`).
     public var lrEnd: Double?
+    /// The exponent (`polynomial`).
     public var power: Double?
     /// Steps of decay and the shapes of both slopes (`warmup_stable_decay`).
     public var numDecaySteps: Int?
+    /// The shape of the decay (`warmup_stable_decay`).
     public var decayType: Slope?
+    /// The shape of the warm-up (`warmup_stable_decay`).
     public var warmupType: Slope?
     /// τ of 1/√((t + shift)/τ) (`inverse_sqrt`).
     public var timescale: Double?
@@ -65,7 +74,9 @@ public struct LearningRateSchedule: Sendable, Hashable {
 
   /// The shape of warm-up or decay.
   public enum Slope: String, Sendable, Hashable, CaseIterable {
+    /// A line, half a wave.
     case linear, cosine
+    /// 1 − √progress.
     case oneMinusSqrt = "1-sqrt"
   }
 

@@ -15,6 +15,7 @@ public struct RunArtifacts: Sendable {
   /// The settings of the adapter; nil when all parameters are trained.
   public var adapter: AdapterConfig?
 
+  /// What a run on the model in `modelDirectory` writes.
   public init(modelDirectory: String, adapter: AdapterConfig?) {
     self.modelDirectory = modelDirectory
     self.adapter = adapter
@@ -34,6 +35,7 @@ package struct RunStore {
   /// Tells this run's checkpoints from those that an earlier run left in the same folder.
   private var run: String
 
+  /// A store for a run that has not begun.
   package init(config: TrainingConfig, artifacts: RunArtifacts) {
     self.config = config
     self.artifacts = artifacts

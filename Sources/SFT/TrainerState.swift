@@ -6,6 +6,7 @@ package import OrderedJSON
 package struct TrainerState: Sendable {
   /// Completed steps.
   package private(set) var globalStep = 0
+  /// The log, as trainer_state.json has it.
   package private(set) var logHistory: [LogEntry] = []
   private var epoch = 0.0
   private var totalLoss = 0.0
@@ -21,6 +22,7 @@ package struct TrainerState: Sendable {
     var loss = 0.0, seconds = 0.0
   }
 
+  /// The state before the first step.
   package init(config: TrainingConfig, totalSteps: Int, stepsPerEpoch: Int) {
     self.totalSteps = totalSteps
     self.stepsPerEpoch = stepsPerEpoch

@@ -5,6 +5,7 @@ package import Tensor
 
 /// One micro-batch.
 package struct TrainingBatch {
+  /// All tokens of the rows.
   package let tokens: TokenBatch
   /// Positions (int32 [M]) whose next token is trained, and those tokens.
   package let rows, targets: Tensor

@@ -19,12 +19,16 @@ public struct TrainingBenchmark: Sendable {
 
   /// Tokens of a row, rows of a step, and steps.
   public var tokens = 512
+  /// Rows of a step.
   public var batch = 1
+  /// Steps; the first is warm-up.
   public var steps = 4
   /// Share of a row's tokens, at its end, that are trained.
   public var trainedShare = 0.5
+  /// Recompute blocks in backward instead of keeping their insides.
   public var gradientCheckpointing = false
 
+  /// The defaults of `bench`.
   public init() {}
 
   /// Runs on a model whose adapter (rank 16 on all seven projections where it has none) is trained.

@@ -29,8 +29,11 @@ public struct TrainingConfig: Sendable, Hashable {
   public var warmupRatio = 0.0
   /// Decoupled weight decay. Applies to adapters, and to weights that are not norms or biases.
   public var weightDecay = 0.0
+  /// AdamW's β₁: the share of the old mean gradient.
   public var adamBeta1 = 0.9
+  /// AdamW's β₂: the share of the old mean square.
   public var adamBeta2 = 0.999
+  /// AdamW's ε, added to the root of the mean square.
   public var adamEpsilon = 1e-8
   /// Largest norm of the gradient of a step; 0 or less switches clipping off.
   public var maxGradNorm = 1.0
@@ -48,6 +51,7 @@ public struct TrainingConfig: Sendable, Hashable {
   public var seed: UInt64 = 42
   /// Steps between entries of the log.
   public var loggingSteps = 10
+  /// When to write checkpoints; the last step always has one unless `no`.
   public var saveStrategy = SaveStrategy.steps
   /// Steps between checkpoints.
   public var saveSteps = 500

@@ -6,6 +6,7 @@ public import Tensor
 
 /// A failure of training.
 public enum TrainingError: Error, Sendable, CustomStringConvertible {
+  /// A setting is out of range.
   case invalidSetting(name: String, value: String, expected: String)
   /// No row of the data has a trained token within the length limit.
   case nothingToTrain(rows: Int)
@@ -19,11 +20,16 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
   case interrupted(step: Int, checkpoint: String?)
   /// A checkpoint cannot be resumed from.
   case checkpoint(path: String, problem: String)
+  /// The adapter cannot be used.
   case adapter(AdapterError)
+  /// A file or folder could not be read or written.
   case file(FileError)
+  /// Tensors could not be written.
   case tensors(SafetensorsWriter.TensorFailure)
+  /// The device failed.
   case device(DeviceError)
 
+  /// What is wrong, in one line.
   public var description: String {
     switch self {
     case .invalidSetting(let name, let value, let expected):

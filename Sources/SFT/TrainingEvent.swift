@@ -16,7 +16,9 @@ public struct StepRecord: Sendable {
   public var tokenCount, trainedTokenCount: Int
   /// Trained tokens whose most likely prediction was right.
   public var correctTokenCount: Int
+  /// Tokens of the step per second.
   public var tokensPerSecond: Double
+  /// Seconds that the step took.
   public var seconds: Double
 }
 
@@ -46,15 +48,19 @@ public struct LogEntry: Sendable, Hashable {
     }
   }
 
+  /// The value of `key`, nil without it.
   public subscript(key: String) -> Double? { values.first { $0.key == key }?.value }
 }
 
 /// How a run ended.
 public struct TrainingSummary: Sendable {
+  /// Steps of the whole run, resumed parts included.
   public var steps: Int
   /// Mean of the steps' losses.
   public var trainLoss: Double
+  /// Seconds from the first step of this process to the last, checkpoints included.
   public var seconds: Double
+  /// Tokens of this process's steps per second.
   public var tokensPerSecond: Double
   /// Largest resident set of the process, in bytes.
   public var peakMemoryByteCount: Int
@@ -64,11 +70,18 @@ public struct TrainingSummary: Sendable {
 public enum TrainingEvent: Sendable {
   /// Comes before ``started(totalSteps:trainedParameters:rows:)`` when an earlier run is continued: its log so far.
   case resumed(log: [LogEntry])
+  /// The first step is about to begin.
   case started(totalSteps: Int, trainedParameters: Int, rows: Int)
+  /// A step is done.
   case step(StepRecord)
+  /// The log has a new entry.
   case logged(LogEntry)
+  /// The held-out rows have been evaluated.
   case evaluated(LogEntry)
+  /// A checkpoint is whole.
   case saved(path: String, step: Int)
+  /// Something that the user should know.
   case notice(String)
+  /// The result is written.
   case finished(TrainingSummary)
 }

@@ -26,6 +26,7 @@ public struct MemoryStatistics: Sendable, Equatable {
   public var missCount = 0
 }
 
+/// Buffers, copies and conversions.
 package protocol MemoryKernels {
   /// A buffer of at least `byteCount` bytes with arbitrary contents, 64-byte aligned.
   func allocate(byteCount: Int) -> Buffer
@@ -57,6 +58,7 @@ package enum UnaryOp: Sendable, CaseIterable { case negate, exponential, sigmoid
 /// Elementwise functions of two arguments of the same shape.
 package enum BinaryOp: Sendable, CaseIterable { case add, subtract, multiply, divide }
 
+/// Element by element.
 package protocol ElementwiseKernels {
   /// y ← f(x).
   func unary(_ op: UnaryOp, _ x: Operand, into y: Destination)
@@ -74,6 +76,7 @@ package protocol ElementwiseKernels {
   func swiGLUBackward(dy: Operand, gate: Operand, up: Operand, dGate: Destination, dUp: Destination)
 }
 
+/// Sums and the largest of a row.
 package protocol ReductionKernels {
   /// y[c] ← Σ_n x[n, c] + β·y[c]. y has the accumulation type of x.
   func sumRows(_ x: Operand, rows: Int, columns: Int, beta: Double, into y: Destination)
@@ -83,6 +86,7 @@ package protocol ReductionKernels {
   func argmaxRows(_ x: Operand, rows: Int, columns: Int, into y: Destination)
 }
 
+/// Matrix products.
 package protocol MatMulKernels {
   /// c ← α·op(a)·op(b) + β·c, row-major; op is the transpose where the flag says so.
   /// a is [m, k] ([k, m] when transposed), b is [k, n] ([n, k] when transposed), c is [m, n].
@@ -91,6 +95,7 @@ package protocol MatMulKernels {
     alpha: Double, beta: Double, into c: Destination)
 }
 
+/// RMSNorm.
 package protocol NormKernels {
   /// y[n, c] = x[n, c]·rstd[n]·w[c],  rstd[n] = 1 / √(mean_c x² + ε).  rstd has the accumulation type.
   func rmsNorm(
@@ -102,6 +107,7 @@ package protocol NormKernels {
     dx: Destination, dWeight: Destination?)
 }
 
+/// Rotary position embedding.
 package protocol RotaryKernels {
   /// Half-rotation of the first 2·R of D dims of every head by the angles of the token's position:
   /// y₁ = x₁·cos − s·x₂·sin, y₂ = x₂·cos + s·x₁·sin with x₁ = x[0..<R], x₂ = x[R..<2R]; the rest is copied.
@@ -139,6 +145,7 @@ package struct AttentionShape: Sendable {
   }
 }
 
+/// Causal attention with grouped heads.
 package protocol AttentionKernels {
   /// out[i, h] = Σ_j softmax_j(scale·q[i, h]·k[j, h/(H/K)])·v[j, h/(H/K)] over the keys j that i sees.
   /// q, out [N, H, D]; k, v [M, K, D]; logSumExp [H, N] in the accumulation type.
@@ -151,6 +158,7 @@ package protocol AttentionKernels {
     shape: AttentionShape, dq: Destination, dk: Destination, dv: Destination)
 }
 
+/// Rows of a table by their numbers.
 package protocol EmbeddingKernels {
   /// y[n] ← table[ids[n]]. ids int32.
   func gatherRows(_ table: Operand, ids: Operand, rows: Int, columns: Int, into y: Destination)
@@ -158,6 +166,7 @@ package protocol EmbeddingKernels {
   func scatterAddRows(_ x: Operand, ids: Operand, rows: Int, columns: Int, into table: Destination)
 }
 
+/// Cross-entropy.
 package protocol LossKernels {
   /// Softmax cross-entropy of logits [M, V] against targets [M] (int32).
   /// nll[m] ← −log softmax(logits[m])[targets[m]];  isCorrect[m] ← 1 where the target is the argmax, else 0 (uint8).
@@ -167,6 +176,7 @@ package protocol LossKernels {
     nll: Destination, isCorrect: Destination)
 }
 
+/// Random numbers and dropout.
 package protocol RandomKernels {
   /// y ← uniform in [low, high).
   func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream)
@@ -179,6 +189,7 @@ package protocol RandomKernels {
 
 /// Coefficients of one AdamW step (Loshchilov & Hutter 2019; torch.optim.AdamW).
 package struct AdamWStep: Sendable {
+  /// The settings of AdamW, under their usual names.
   package var learningRate, beta1, beta2, epsilon, weightDecay: Double
   /// Step number t, from 1.
   package var step: Int
@@ -196,6 +207,7 @@ package struct AdamWStep: Sendable {
   }
 }
 
+/// The optimizer's step and the norm it clips by.
 package protocol OptimizerKernels {
   /// p ← p·(1 − lr·wd); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
   /// p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε), all in place but g.

@@ -2,9 +2,12 @@
 
 /// A run of bytes that a backend owns. On a CPU `address` is a pointer, on a GPU a device pointer.
 package struct Buffer: Sendable, Equatable {
+  /// First byte, as the backend counts addresses.
   package let address: UInt
+  /// Number of bytes.
   package let byteCount: Int
 
+  /// A run of `byteCount` bytes from `address` on.
   package init(address: UInt, byteCount: Int) {
     self.address = address
     self.byteCount = byteCount
@@ -13,10 +16,14 @@ package struct Buffer: Sendable, Equatable {
 
 /// Dense elements that a kernel reads.
 package struct Operand: Sendable {
+  /// First byte, as the backend counts addresses.
   package let address: UInt
+  /// Element type.
   package let dtype: DType
+  /// Number of elements.
   package let count: Int
 
+  /// `count` elements from `address` on.
   package init(address: UInt, dtype: DType, count: Int) {
     self.address = address
     self.dtype = dtype
@@ -31,10 +38,14 @@ package struct Operand: Sendable {
 
 /// Dense elements that a kernel writes (or updates in place, where its documentation says so).
 package struct Destination: Sendable {
+  /// First byte, as the backend counts addresses.
   package let address: UInt
+  /// Element type.
   package let dtype: DType
+  /// Number of elements.
   package let count: Int
 
+  /// `count` elements from `address` on.
   package init(address: UInt, dtype: DType, count: Int) {
     self.address = address
     self.dtype = dtype

@@ -2,6 +2,7 @@
 
 /// The element type of a tensor.
 public enum DType: String, Sendable, Hashable, CaseIterable {
+  /// IEEE single and double precision, the upper half of a float32, and integers.
   case float32, float64, bfloat16, int32, uint8
 
   /// Width of one element in bytes.

@@ -7,6 +7,7 @@ public struct Device: Sendable, CustomStringConvertible {
   public let name: String
   /// The element type in which models compute here unless told otherwise.
   public let preferredComputeDType: DType
+  /// What does the work.
   package let backend: any Backend
 
   /// Wraps a backend.

@@ -30,6 +30,7 @@ package enum Philox {
 public struct RandomStream: Sendable, Hashable {
   /// What the numbers are for. Keeps initialisation, shuffling, dropout and sampling apart.
   public enum Purpose: UInt32, Sendable {
+    /// The uses there are. Their numbers are part of every stream and do not change.
     case initialization = 1, shuffle, dropout, sampling, noise, test
   }
 
@@ -68,6 +69,7 @@ public struct RandomSequence: RandomNumberGenerator, Sendable {
     self.drawn = drawn
   }
 
+  /// The next 64 random bits.
   public mutating func next() -> UInt64 {
     let words = stream.words(block: drawn >> 1)
     let pair = drawn & 1

@@ -21,6 +21,7 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     }
   }
 
+  /// The shape with the given extents.
   public init(arrayLiteral elements: Int...) { self.init(elements) }
 
   /// The extent of `axis`; negative axes count from the end.

@@ -5,7 +5,9 @@
 /// Safety: bytes are written only by the operation that creates the storage, before anyone else can see it, or by
 /// a mutating `Tensor` method that has just established unique ownership. Sharing across threads is read-only.
 package final class Storage: @unchecked Sendable {
+  /// Whose memory it is.
   package let backend: any Backend
+  /// Where the bytes are.
   package let buffer: Buffer
   private let owner: (any Sendable & AnyObject)?
 

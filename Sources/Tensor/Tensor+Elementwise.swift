@@ -1,12 +1,14 @@
 // Elementwise arithmetic. Shapes must be equal: broadcasting a row is `addingRow`.
 
 extension Tensor {
+  /// y = op(x), element by element.
   package func mapped(_ op: UnaryOp) -> Tensor {
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, y) { backend.unary(op, operand, into: y.destination) }
     return y
   }
 
+  /// y = op(self, other), element by element; shapes and types must be the same.
   package func combined(_ op: BinaryOp, _ other: Tensor) -> Tensor {
     precondition(
       shape == other.shape && dtype == other.dtype,
@@ -18,9 +20,13 @@ extension Tensor {
     return y
   }
 
+  /// a + b, element by element.
   public static func + (a: Tensor, b: Tensor) -> Tensor { a.combined(.add, b) }
+  /// a − b, element by element.
   public static func - (a: Tensor, b: Tensor) -> Tensor { a.combined(.subtract, b) }
+  /// a ⊙ b, element by element.
   public static func * (a: Tensor, b: Tensor) -> Tensor { a.combined(.multiply, b) }
+  /// a / b, element by element.
   public static func / (a: Tensor, b: Tensor) -> Tensor { a.combined(.divide, b) }
 
   /// −x.

@@ -5,6 +5,7 @@
 ///
 /// Copies share storage; a mutating method copies first when the storage is shared.
 public struct Tensor: Sendable {
+  /// The one reference a tensor holds.
   package internal(set) var storage: Storage
   /// First element of the window, in elements.
   package internal(set) var elementOffset: Int
@@ -13,6 +14,7 @@ public struct Tensor: Sendable {
   /// Element type.
   public let dtype: DType
 
+  /// The window of `shape` that begins at `elementOffset` in `storage`.
   package init(storage: Storage, elementOffset: Int = 0, shape: Shape, dtype: DType) {
     self.storage = storage
     self.elementOffset = elementOffset
@@ -38,8 +40,10 @@ public struct Tensor: Sendable {
   /// Where the tensor lives.
   public var deviceName: String { storage.backend.name }
 
+  /// What computes with it.
   package var backend: any Backend { storage.backend }
 
+  /// The elements, for kernels that read them.
   package var operand: Operand {
     Operand(
       address: storage.buffer.address + UInt(elementOffset * dtype.byteWidth), dtype: dtype,

@@ -57,6 +57,19 @@ import Testing
     #expect(outcome(source, limits: tight).hasPrefix("error: "))
   }
 
+  @Test("A template may do as much as its input is large")
+  func inputBound() throws {
+    let loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    let stopped = outcome(loop)
+    #expect(stopped.contains("more than 10") && stopped.contains(" steps"), "\(stopped)")
+    // A pass over each message for every other message of a long conversation.
+    let template = try ChatTemplate(
+      source: "{% for m in messages %}{% for n in messages %}{% if n.role %}{% endif %}{% endfor %}"
+        + "{{ m.content }}{% endfor %}", name: "t")
+    let messages: [JSON] = (0..<1000).map { _ in ["role": "user", "content": "x"] }
+    #expect(try template.render(context: ["messages": .array(messages)]).text.utf8.count == 1000)
+  }
+
   @Test("Deep nesting of the source is an error")
   func deepSource() {
     for unit in ["(", "[", "{'a':", "-", "not ", "a(", "a[", "1 if "] {

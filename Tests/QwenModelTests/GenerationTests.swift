@@ -44,6 +44,18 @@ struct GenerationTests {
     #expect(refused.ids.count == 1)
   }
 
+  @Test("a temperature near 0 is greedy, not a division by nothing")
+  func cold() throws {
+    let model = try QwenModel.load(directory: Goldens.all[2].directory)
+    func ids(_ temperature: Double) throws -> [Int32] {
+      let options = SamplingOptions(temperature: temperature, topP: 1, topK: 0)
+      return try Generator(model: model, stopIDs: [], options: options)
+        .generate(prompt: [24, 4, 13, 16, 71], maxNewTokens: 6).ids
+    }
+    #expect(try ids(1e-310) == ids(0))
+    #expect(try ids(.leastNonzeroMagnitude) == ids(0))
+  }
+
   @Test("the same seed draws the same tokens, another stream others; top-k 1 is greedy")
   func sampling() throws {
     let model = try QwenModel.load(directory: Goldens.all[2].directory)

@@ -40,6 +40,25 @@ struct MemoryTests {
     pool.trim()
   }
 
+  @Test("what waits is bounded when every request is of another size")
+  func bound() {
+    let pool = BufferPool()
+    let block = 48 << 20
+    for i in 0..<200 {
+      // Two buffers are live at a time, of at most 2·block bytes together; no size comes twice in a row.
+      let sizes = [block - i * 229_376, block - (i * 7919 % 200) * 196_608]
+      let buffers = sizes.map { pool.allocate(byteCount: $0) }
+      #expect(zip(buffers, sizes).allSatisfy { $0.byteCount >= $1 && $0.byteCount <= 3 * $1 })
+      for buffer in buffers { pool.release(buffer) }
+    }
+    let statistics = pool.statistics
+    #expect(statistics.liveByteCount == 0)
+    #expect(statistics.reservedByteCount <= 3 * 52 << 20 + 64 << 20)
+    #expect(statistics.missCount < 100)
+    pool.trim()
+    #expect(pool.statistics.reservedByteCount == 0)
+  }
+
   @Test("a tensor gives its bytes back when the last copy goes")
   func release() async {
     // In a process of its own: other tests use the same pool at the same time.

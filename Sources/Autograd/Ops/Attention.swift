@@ -11,12 +11,14 @@ package struct Attend: Primitive {
   let documents: [Int]?
   let keyOffset: Int
 
+  /// Attention with scores times `scale` within `documents`.
   package init(scale: Double, documents: [Int]?, keyOffset: Int) {
     self.scale = scale
     self.documents = documents
     self.keyOffset = keyOffset
   }
 
+  /// What backward needs.
   package struct Residuals {
     let q, k, v, out, logSumExp: Tensor
   }

@@ -23,10 +23,13 @@ package struct LinearCrossEntropy: Primitive {
   /// Receives the statistics during forward.
   package final class Observer: @unchecked Sendable {
     // Safety: written and read on the thread that owns the tape.
+    /// What was observed; nil before forward.
     package var statistics: LossStatistics?
+    /// Nothing observed yet.
     package init() {}
   }
 
+  /// The loss of `targets` at `rows`, times `scale`.
   package init(rows: Tensor, targets: Tensor, scale: Double, observe: Observer) {
     self.rows = rows
     self.targets = targets
@@ -34,6 +37,7 @@ package struct LinearCrossEntropy: Primitive {
     self.observe = observe
   }
 
+  /// What backward needs.
   package struct Residuals {
     let hiddenShape: Shape
     let dHidden, dWeight: Tensor?

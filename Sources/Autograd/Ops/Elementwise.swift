@@ -5,6 +5,7 @@ public import Tensor
 /// y = a + b.  a, b → y of the same shape
 package struct Add: Primitive {
   package static let name = "add"
+  /// The operation; it has no parameters.
   package init() {}
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Void) {
@@ -21,6 +22,7 @@ package struct Add: Primitive {
 /// y = a ⊙ b.  a, b → y of the same shape. Keeps both.
 package struct Multiply: Primitive {
   package static let name = "multiply"
+  /// The operation; it has no parameters.
   package init() {}
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: [Tensor])
@@ -39,6 +41,7 @@ package struct Multiply: Primitive {
 package struct Scale: Primitive {
   package static let name = "scale"
   let factor: Double
+  /// Multiplication by `factor`.
   package init(by factor: Double) { self.factor = factor }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Void) {
@@ -55,6 +58,7 @@ package struct Scale: Primitive {
 package struct Reshape: Primitive {
   package static let name = "reshape"
   let shape: Shape
+  /// The same elements as `shape`.
   package init(to shape: Shape) { self.shape = shape }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Shape) {

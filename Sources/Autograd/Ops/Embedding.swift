@@ -6,6 +6,7 @@ package import Tensor
 package struct EmbeddingLookup: Primitive {
   package static let name = "embedding"
   let ids: Tensor
+  /// The rows `ids` of a table.
   package init(ids: Tensor) { self.ids = ids }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Shape) {

@@ -9,6 +9,7 @@ package import Tensor
 package struct LinearMap: Primitive {
   package static let name = "linear"
   let hasBias: Bool
+  /// A map with or without a bias.
   package init(hasBias: Bool) { self.hasBias = hasBias }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (
@@ -41,6 +42,7 @@ package struct LoRALinearMap: Primitive {
   let scale: Double
   let dropout: (probability: Double, stream: RandomStream)?
 
+  /// A map with an adapter of factor `scale`.
   package init(hasBias: Bool, scale: Double, dropout: (probability: Double, stream: RandomStream)?)
   {
     self.hasBias = hasBias
@@ -48,6 +50,7 @@ package struct LoRALinearMap: Primitive {
     self.dropout = dropout
   }
 
+  /// What backward needs.
   package struct Residuals {
     let x, h, weight, a, b: Tensor
   }

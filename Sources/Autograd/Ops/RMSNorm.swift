@@ -9,6 +9,7 @@ package import Tensor
 package struct RMSNormalize: Primitive {
   package static let name = "rms_norm"
   let epsilon: Double
+  /// A norm that adds `epsilon` to the mean square.
   package init(epsilon: Double) { self.epsilon = epsilon }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (

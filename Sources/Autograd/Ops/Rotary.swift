@@ -8,6 +8,7 @@ package struct Rotate: Primitive {
   package static let name = "rotary"
   let cos, sin, positions: Tensor
 
+  /// A rotation by the angles of `positions`.
   package init(cos: Tensor, sin: Tensor, positions: Tensor) {
     self.cos = cos
     self.sin = sin

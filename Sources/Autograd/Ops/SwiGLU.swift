@@ -5,6 +5,7 @@ package import Tensor
 /// y = silu(gate) ⊙ up (Shazeer 2020).  gate, up [N, F] → y [N, F]. Keeps both inputs.
 package struct SwiGLU: Primitive {
   package static let name = "swiglu"
+  /// The operation; it has no parameters.
   package init() {}
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (

@@ -1,17 +1,30 @@
-// Buffers by size class. A buffer that is given back waits for the next request of its class; the system sees memory
-// again only when an allocation fails.
+// Buffers by size class. A buffer that is given back waits for the next request of its class. What waits is bounded:
+// data of ever-changing lengths would otherwise leave a peak of its own in every class.
 
 import Glibc
 import Synchronization
 
 /// A caching allocator for 64-byte aligned memory.
 package final class BufferPool: Sendable {
+  /// Buffers of one class that wait.
+  private struct Shelf {
+    var addresses: [UInt] = []
+    /// When a buffer of the class was last asked for.
+    var lastUse = 0
+  }
   private struct State {
-    var free: [Int: [UInt]] = [:]
+    var shelves: [Int: Shelf] = [:]
     var statistics = MemoryStatistics()
+    var clock = 0
+    /// The largest number of live bytes there has been; unlike the statistics' peak it is never reset.
+    var need = 0
   }
   private let state = Mutex(State())
 
+  /// Bytes that may be reserved beyond one and a half times the largest need.
+  private static let slack = 64 << 20
+
+  /// An empty pool.
   package init() {}
 
   /// Rounds up to the next class: eight classes for each power of two, at least 64 bytes.
@@ -25,51 +38,92 @@ package final class BufferPool: Sendable {
   /// A buffer of at least `byteCount` bytes.
   package func allocate(byteCount: Int) -> Buffer {
     let size = BufferPool.sizeClass(byteCount)
-    let reused: UInt? = state.withLock { state in
-      state.statistics.liveByteCount += size
-      state.statistics.peakByteCount = max(
-        state.statistics.peakByteCount, state.statistics.liveByteCount)
-      return state.free[size]?.popLast()
+    let (reused, surplus) = state.withLock { state in take(size, from: &state) }
+    give(surplus)
+    return reused ?? Buffer(address: takeFromSystem(size), byteCount: size)
+  }
+
+  /// A waiting buffer for a request of `size`, or nil and the buffers that have to go before one more is taken.
+  private func take(_ size: Int, from state: inout State) -> (Buffer?, surplus: [UInt]) {
+    state.clock += 1
+    state.shelves[size, default: Shelf()].lastUse = state.clock
+    if let address = state.shelves[size]?.addresses.popLast() {
+      count(size, in: &state)
+      return (Buffer(address: address, byteCount: size), [])
     }
-    if let reused { return Buffer(address: reused, byteCount: size) }
-    return Buffer(address: takeFromSystem(size), byteCount: size)
+    let need = max(state.need, state.statistics.liveByteCount + size)
+    let limit = need + need / 2 + BufferPool.slack
+    if state.statistics.reservedByteCount + size > limit {
+      // One up to twice as large serves as well, and costs nothing.
+      var larger = BufferPool.sizeClass(size + 1)
+      while larger <= 2 * size {
+        if let address = state.shelves[larger]?.addresses.popLast() {
+          count(larger, in: &state)
+          return (Buffer(address: address, byteCount: larger), [])
+        }
+        larger = BufferPool.sizeClass(larger + 1)
+      }
+    }
+    // Else what has not been asked for longest goes.
+    var surplus: [UInt] = []
+    while state.statistics.reservedByteCount + size > limit {
+      let oldest = state.shelves.filter { !$1.addresses.isEmpty }.min {
+        $0.value.lastUse < $1.value.lastUse
+      }
+      guard let oldest, let address = state.shelves[oldest.key]?.addresses.popLast() else { break }
+      surplus.append(address)
+      state.statistics.reservedByteCount -= oldest.key
+    }
+    state.statistics.missCount += 1
+    state.statistics.reservedByteCount += size
+    count(size, in: &state)
+    return (nil, surplus)
+  }
+
+  /// Counts `size` bytes as live.
+  private func count(_ size: Int, in state: inout State) {
+    state.statistics.liveByteCount += size
+    state.statistics.peakByteCount = max(
+      state.statistics.peakByteCount, state.statistics.liveByteCount)
+    state.need = max(state.need, state.statistics.liveByteCount)
   }
 
   /// Gives a buffer back.
   package func release(_ buffer: Buffer) {
     state.withLock { state in
       state.statistics.liveByteCount -= buffer.byteCount
-      state.free[buffer.byteCount, default: []].append(buffer.address)
+      state.shelves[buffer.byteCount, default: Shelf()].addresses.append(buffer.address)
     }
   }
 
   /// Returns all waiting buffers to the system.
   package func trim() {
     let unused = state.withLock { state in
-      let addresses = state.free.flatMap { size, list in list.map { (size, $0) } }
-      state.free = [:]
+      let addresses = state.shelves.flatMap { size, shelf in shelf.addresses.map { (size, $0) } }
+      state.shelves = [:]
       state.statistics.reservedByteCount -= addresses.reduce(0) { $0 + $1.0 }
       return addresses.map(\.1)
     }
-    for address in unused { free(UnsafeMutableRawPointer(bitPattern: address)) }
+    give(unused)
   }
 
+  /// Live, peak and reserved bytes, and how often the system was asked.
   package var statistics: MemoryStatistics { state.withLock { $0.statistics } }
 
+  /// Makes the live bytes the new peak.
   package func resetPeak() {
     state.withLock { $0.statistics.peakByteCount = $0.statistics.liveByteCount }
+  }
+
+  /// Returns buffers to the system.
+  private func give(_ addresses: [UInt]) {
+    for address in addresses { free(UnsafeMutableRawPointer(bitPattern: address)) }
   }
 
   private func takeFromSystem(_ size: Int) -> UInt {
     for attempt in 0..<2 {
       var pointer: UnsafeMutableRawPointer?
-      if posix_memalign(&pointer, 64, size) == 0, let pointer {
-        state.withLock { state in
-          state.statistics.missCount += 1
-          state.statistics.reservedByteCount += size
-        }
-        return UInt(bitPattern: pointer)
-      }
+      if posix_memalign(&pointer, 64, size) == 0, let pointer { return UInt(bitPattern: pointer) }
       if attempt == 0 { trim() }
     }
     preconditionFailure("out of memory: the system has no \(size) bytes left for a tensor")

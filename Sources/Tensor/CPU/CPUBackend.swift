@@ -3,8 +3,10 @@
 
 /// Kernels on the processor. There is one instance: its pool is the process's tensor memory.
 package final class CPUBackend: Backend {
+  /// The one there is: a process has one pool.
   package static let shared = CPUBackend()
 
+  /// The name of the device.
   package let name = "cpu"
   let pool = BufferPool()
 

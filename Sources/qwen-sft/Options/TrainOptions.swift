@@ -174,6 +174,7 @@ struct LoRAOptions: ParsableArguments {
 
 /// What blocks keep for backward.
 enum CheckpointingMode: String, ExpressibleByArgument {
+  /// Their inputs alone, or everything.
   case full, off
 
   /// Truth values are taken too, as transformers takes them.
