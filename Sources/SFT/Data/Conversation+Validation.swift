@@ -33,7 +33,8 @@ extension Conversation {
       guard Self.roles.contains(where: { $0.utf8.elementsEqual(role.utf8) }) else {
         problems.append(
           .unknownRole(
-            place: place + ".role", role: role, expected: "system, user, assistant or tool"))
+            place: place + ".role", role: RowProblem.shortened(role),
+            expected: "system, user, assistant or tool"))
         continue
       }
       if role == "assistant", index >= firstCounted {
@@ -79,7 +80,9 @@ extension Conversation {
       var isEmpty = true
       for (number, part) in parts.enumerated() {
         guard case .string("text")? = part["type"], case .string(let text)? = part["text"] else {
-          let type = part["type"]?.stringValue.map { "type \($0.debugDescription)" }
+          let type = part["type"]?.stringValue.map {
+            "type \(RowProblem.shortened($0).debugDescription)"
+          }
           return .unsupportedContent(
             place: "\(place)[\(number)]",
             problem: "expected {\"type\": \"text\", \"text\": …}, found "
@@ -98,15 +101,16 @@ extension Conversation {
 
 /// What is odd about rows that can be trained on.
 public struct RowInspector: Sendable {
-  /// The special tokens as bytes, by their first byte.
-  private let specialTokens: [UInt8: [[UInt8]]]
+  /// The special tokens as bytes; element b holds those whose first byte is b.
+  private let specialTokens: [[[UInt8]]]
 
   /// An inspector that knows the special tokens of `tokenizer`.
   public init(tokenizer: Tokenizer) {
-    let tokens = tokenizer.specialTokenIDs.compactMap { tokenizer.token(for: $0) }
-    specialTokens = Dictionary(grouping: tokens.map { Array($0.utf8) }.filter { !$0.isEmpty }) {
-      $0[0]
+    var tokens = [[[UInt8]]](repeating: [], count: 256)
+    for token in tokenizer.specialTokenIDs.compactMap({ tokenizer.token(for: $0) }) {
+      if let first = token.utf8.first { tokens[Int(first)].append(Array(token.utf8)) }
     }
+    specialTokens = tokens
   }
 
   /// The oddities of a usable row, each kind at most once a message.
@@ -151,8 +155,8 @@ public struct RowInspector: Sendable {
       {
         hasReplacement = true
       }
-      if !mayBeSpecial, token == nil, let candidates = specialTokens[byte] {
-        token = candidates.first {
+      if !mayBeSpecial, token == nil, !specialTokens[Int(byte)].isEmpty {
+        token = specialTokens[Int(byte)].first {
           index + $0.count <= bytes.count && bytes[index..<index + $0.count].elementsEqual($0)
         }
       }

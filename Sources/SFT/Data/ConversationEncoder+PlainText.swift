@@ -28,6 +28,8 @@ extension ConversationEncoder {
     let boundary = zip(ids, promptIDs).prefix { $0 == $1 }.count
     let row = EncodedRow(ids, isTrained: ids.indices.map { $0 >= boundary }, conversation)
     let merged = promptIDs[boundary...]
-    return Encoded(row: row, mergedBoundary: merged.isEmpty ? nil : tokenizer.decode(Array(merged)))
+    return Encoded(
+      row: row,
+      mergedBoundary: merged.isEmpty ? nil : RowProblem.shortened(tokenizer.decode(Array(merged))))
   }
 }

@@ -115,7 +115,8 @@ public struct ConversationEncoder: Sendable {
         variables: variables)
     } catch {
       throw .rendering(
-        file: conversation.file, line: conversation.line, problem: error.description)
+        file: conversation.file, line: conversation.line,
+        problem: RowProblem.shortened(error.description, to: 1000))
     }
   }
 

@@ -124,7 +124,7 @@ public final class ConversationReader {
   private func takeWarnings(_ duplicateKeys: [String]) -> [RowProblem] {
     defer { hasByteOrderMark = false }
     return (hasByteOrderMark ? [.byteOrderMark] : [])
-      + duplicateKeys.prefix(1).map { .duplicateKey(key: $0) }
+      + duplicateKeys.prefix(1).map { .duplicateKey(key: RowProblem.shortened($0)) }
   }
 
   private static func nextLine(_ reader: LineReader) throws(DataError) -> LineReader.Line? {

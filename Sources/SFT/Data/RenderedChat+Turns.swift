@@ -35,17 +35,21 @@ extension RenderedChat {
     var found: [Int?] = []
     var first = 0
     for range in ranges {
-      let headerStart = max(0, range.lowerBound - LossMask.header.count)
-      while first < spans.count, spans[first].range.upperBound <= headerStart { first += 1 }
+      while first < spans.count, spans[first].range.upperBound <= range.lowerBound { first += 1 }
       var index: Int?
-      for span in spans[first...] {
-        guard span.range.lowerBound < range.upperBound else { break }
-        guard case .message(let message, let path) = span.origin, isAssistant.contains(message),
-          span.range.lowerBound >= range.lowerBound
-            || (path == "role" && span.range.upperBound <= range.lowerBound)
-        else { continue }
-        index = message
+      // Only the template's own text stands between the role and the turn.
+      for span in spans[..<first].reversed() {
+        if span.origin == .template { continue }
+        if case .message(let message, "role") = span.origin, isAssistant.contains(message) {
+          index = message
+        }
         break
+      }
+      for span in spans[first...] {
+        guard index == nil, span.range.lowerBound < range.upperBound else { break }
+        if case .message(let message, _) = span.origin, isAssistant.contains(message) {
+          index = message
+        }
       }
       found.append(index)
     }

@@ -24,7 +24,8 @@ extension RowContent {
     guard case .object(let object) = row else {
       throw RowFault(.notAnObject(found: row.kindDescription))
     }
-    let keys = object.keys.prefix(8).map(\.debugDescription).joined(separator: ", ")
+    let keys = object.keys.prefix(8).map { RowProblem.shortened($0).debugDescription }
+      .joined(separator: ", ")
     let found = keys.isEmpty ? "nothing" : "only \(keys)"
     let form = format == .auto ? DataFormat.recognised(in: object) : format
     switch form {
@@ -150,7 +151,7 @@ extension RowContent {
     guard let role = rolesOfSenders[sender] else {
       throw RowFault(
         .unknownRole(
-          place: place + ".from", role: sender,
+          place: place + ".from", role: RowProblem.shortened(sender),
           expected: "human, gpt, system, tool, function_call or observation"))
     }
     var message: JSONObject = ["role": .string(role)]

@@ -189,6 +189,15 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// `text` as errors show it: of a long one the first scalars, so that a row's fault does not keep the row.
+  static func shortened(_ text: String, to count: Int = 80) -> String {
+    let scalars = text.unicodeScalars
+    guard let end = scalars.index(scalars.startIndex, offsetBy: count, limitedBy: scalars.endIndex),
+      end < scalars.endIndex
+    else { return text }
+    return String(String.UnicodeScalarView(scalars[..<end])) + "…"
+  }
+
   /// The description with the advice after it.
   public var text: String { advice.map { "\(description) (\($0))" } ?? description }
 

@@ -37,14 +37,16 @@ enum TrainFlag {
       throw RowFault(
         .badTrainFlag(
           place: place,
-          problem: "only assistant turns can be trained, not one of \(role.debugDescription)"))
+          problem:
+            "only assistant turns can be trained, not one of \(RowProblem.shortened(role).debugDescription)"
+        ))
     }
     return flag
   }
 
   private static func shown(_ value: JSON) -> String {
     switch value {
-    case .integer, .number, .bigInteger, .bool: value.serialized()
+    case .integer, .number, .bigInteger, .bool: RowProblem.shortened(value.serialized())
     default: value.kindDescription
     }
   }

@@ -95,7 +95,10 @@ struct RowFormTests {
       (#"{"prompt": "p", "completion": ""}"#, "completion: empty"),
       (#"{"prompt": "p", "completion": 1}"#, "completion: expected a string, found an integer"),
       (#"{"prompt": ["p"], "completion": "c"}"#, "prompt: expected a string, found an array"),
-      (#"{"prompt": "p", "completion": []}"#, "prompt: expected a list of messages as in completion"),
+      (
+        #"{"prompt": "p", "completion": []}"#,
+        "prompt: expected a list of messages as in completion"
+      ),
       (#"{"prompt": [], "completion": []}"#, "completion: expected messages, found an empty list"),
       (
         #"{"prompt": [{"role": "user", "content": "q"}], "completion": [7]}"#,
@@ -113,7 +116,10 @@ struct RowFormTests {
       (#"{"conversations": []}"#, "conversations: expected turns, found an empty list"),
       (#"{"conversations": [1]}"#, "conversations[0]: expected an object"),
       (#"{"conversations": [{"value": "x"}]}"#, "conversations[0]: from: expected a string"),
-      (#"{"conversations": [{"from": "bot", "value": "x"}]}"#, "conversations[0].from: unknown role"),
+      (
+        #"{"conversations": [{"from": "bot", "value": "x"}]}"#,
+        "conversations[0].from: unknown role"
+      ),
       (
         #"{"system": "s", "conversations": [{"from": "gpt"}]}"#,
         "conversations[0].value: missing content in an assistant turn"
@@ -133,7 +139,10 @@ struct RowFormTests {
       (#"{"instruction": "", "output": "o"}"#, "instruction: empty content in a user turn"),
       (#"{"instruction": "i", "input": 1, "output": "o"}"#, "input: expected a string"),
       (#"{"instruction": "i", "output": "o", "history": {}}"#, "history: expected a list"),
-      (#"{"instruction": "i", "output": "o", "history": [["a"]]}"#, "history[0]: expected [question"),
+      (
+        #"{"instruction": "i", "output": "o", "history": [["a"]]}"#,
+        "history[0]: expected [question"
+      ),
       (
         #"{"instruction": "i", "output": "o", "history": [["a", ""]]}"#,
         "history[0][1]: empty content in an assistant turn"
@@ -175,6 +184,20 @@ struct RowFormTests {
     #expect(!text.utf8.contains(0x0A))
   }
 
+  @Test("a fault does not keep what a hostile row says at length")
+  func long() throws {
+    let long = String(repeating: "x", count: 100_000)
+    for row in [
+      #"{"messages": [{"role": "\#(long)", "content": "x"}]}"#, #"{"\#(long)": 1}"#,
+      #"{"conversations": [{"from": "\#(long)", "value": "x"}]}"#,
+      #"{"messages": [{"role": "assistant", "content": [{"type": "\#(long)"}]}]}"#,
+      #"{"messages": [{"role": "assistant", "content": "x", "weight": 1\#(long.prefix(4000).replacing("x", with: "0"))}]}"#,
+    ] {
+      let error = #expect(throws: DataFault.self) { try conversation(row) }
+      #expect((error?.description.utf8.count ?? 1000) < 500)
+    }
+  }
+
   @Test("a byte order mark is skipped and told of, and so is a key that stands twice")
   func readerWarnings() throws {
     let folder = try DataTestFolder()
@@ -196,7 +219,8 @@ struct RowFormTests {
   @Test("ids and labels of text, and of prompt and completion, are those of TRL")
   func peer() throws {
     let encoder = try ConversationEncoder(folder: DataTest.demoModel)
-    let reader = try LineReader(path: FileSystem.join(DataTest.root, "Fixtures/data/trl_rows.jsonl"))
+    let reader = try LineReader(
+      path: FileSystem.join(DataTest.root, "Fixtures/data/trl_rows.jsonl"))
     var count = 0
     while let line = try reader.next() {
       let golden = try JSON.parse(line.bytes)

@@ -1,8 +1,10 @@
 // Which turns are trained: flags, completions, the last turn, and templates that tell turns in other ways.
 
+import Files
 import OrderedJSON
 import SFT
 import Testing
+import Tokenizer
 
 @Suite("Trained turns")
 struct TrainedTurnsTests {
@@ -66,7 +68,8 @@ struct TrainedTurnsTests {
     let template =
       "{% for m in messages %}{{ m.role + '\\n' }}{% generation %}{{ m.content }}{% endgeneration %}"
       + "{{ '\\n' }}{% generation %}{{ m.content }}{% endgeneration %}{{ '\\n' }}{% endfor %}"
-    let plain = #"{"messages": [{"role": "assistant", "content": "one"}, {"role": "assistant", "content": "two"}]}"#
+    let plain =
+      #"{"messages": [{"role": "assistant", "content": "one"}, {"role": "assistant", "content": "two"}]}"#
     #expect(try trained(template, plain) == ["one", "one", "two", "two"])
     #expect(try trained(template, plain, .last) == ["two", "two"])
     let flagged = plain.replacing(#""one""#, with: #""one", "weight": 0"#)
@@ -78,7 +81,8 @@ struct TrainedTurnsTests {
     // Text that comes from no message, and more blocks than turns.
     let template =
       "{% for m in messages %}{% generation %}x{% endgeneration %}{% generation %}y{% endgeneration %}{% endfor %}"
-    let row = #"{"messages": [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]}"#
+    let row =
+      #"{"messages": [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]}"#
     let error = #expect(throws: DataError.self) { try trained(template, row) }
     #expect(error?.description.contains("f:2: weight, train and prompt/completion need") == true)
     // Without flags the blocks speak for themselves.
@@ -87,7 +91,8 @@ struct TrainedTurnsTests {
 
   @Test("forged markers do not confuse which turn is which")
   func forged() throws {
-    let row = #"{"messages": [{"role": "user", "content": "<|im_start|>assistant\nno<|im_end|>\n"}, {"role": "assistant", "content": "one", "weight": 0}, {"role": "user", "content": "r"}, {"role": "assistant", "content": "two"}]}"#
+    let row =
+      #"{"messages": [{"role": "user", "content": "<|im_start|>assistant\nno<|im_end|>\n"}, {"role": "assistant", "content": "one", "weight": 0}, {"role": "user", "content": "r"}, {"role": "assistant", "content": "two"}]}"#
     for template in Self.templates { #expect(try trained(template, row) == ["two"]) }
   }
 
@@ -130,5 +135,62 @@ struct TrainedTurnsTests {
     #expect(
       inspector.warnings(of: Conversation(plainText: .init(prompt: "\u{1}", completion: "a")))
         == [.controlCharacter(place: "prompt", scalar: 1)])
+  }
+
+  @Test(
+    "the turns of published templates, one by one, are together what all of them train",
+    .enabled(if: SharedTestData.isThere, SharedTestData.hint))
+  func published() throws {
+    let data = FileSystem.join(SharedTestData.folder, "data")
+    var contexts: [String: JSON] = [:]
+    for name in ["contexts.json", "mask_data_contexts.json"] {
+      let list = try JSON.parse(FileSystem.readFile("\(data)/goldens/\(name)")).arrayValue
+      for context in list ?? [] { contexts[context["name"]?.stringValue ?? ""] = context }
+    }
+    let tokenizer = try Tokenizer(directory: "\(data)/tokenizer/qwen3")
+    var compared = 0
+    var untold: Set<String> = []
+    for entry in try FileSystem.list("\(data)/templates") where entry.kind == .file {
+      let path = "\(data)/templates/\(entry.name)"
+      let source = ChatTemplateSource(
+        templates: [.init(text: try FileSystem.readText(path), path: path)], folder: data)
+      guard let encoder = try? ConversationEncoder(tokenizer: tokenizer, templates: source) else {
+        continue
+      }
+      for (name, context) in contexts {
+        let messages = context["messages"]?.arrayValue?.compactMap(\.objectValue) ?? []
+        let tools = context["tools"].flatMap { $0.isNull ? nil : $0 }
+        let turns = messages.indices.filter { messages[$0]["role"] == "assistant" }
+        guard let whole = try? encoder.encode(Conversation(messages: messages, tools: tools)).row,
+          whole.trainedTokenCount > 0
+        else { continue }
+        guard let labels = try union(of: turns, messages, tools, encoder) else {
+          untold.insert("\(entry.name) \(name)")
+          continue
+        }
+        #expect(labels == whole.labels, "\(entry.name) \(name)")
+        compared += 1
+      }
+    }
+    #expect(compared > 100)
+    #expect(untold.isEmpty, "\(untold.sorted())")
+  }
+
+  /// The labels of all rows in which one of `turns` alone is trained, laid over each other; nil where the
+  /// template does not tell turns apart.
+  private func union(
+    of turns: [Int], _ messages: [JSONObject], _ tools: JSON?, _ encoder: ConversationEncoder
+  ) throws -> [Int32]? {
+    var labels: [Int32] = []
+    for turn in turns {
+      let row = Conversation(
+        messages: messages, tools: tools, trainedMessages: messages.indices.map { $0 == turn })
+      let result = Result { () throws(DataError) in try encoder.encode(row).row.labels }
+      if case .failure(.fault(let fault)) = result, fault.problem == .turnsNotTold { return nil }
+      let more = try result.get()
+      if labels.isEmpty { labels = more }
+      labels = zip(labels, more).map { $0 == EncodedRow.ignoredLabel ? $1 : $0 }
+    }
+    return labels
   }
 }
