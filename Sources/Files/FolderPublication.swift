@@ -30,6 +30,17 @@ public final class FolderPublication {
     guard mkdir(temporaryPath, 0o777) == 0 else { throw .last("make the folder", path) }
   }
 
+  /// Removes the temporary folders that processes which were killed have left in `parent`. Nobody else may be
+  /// publishing there.
+  public static func removeLeftovers(in parent: String) throws(FileError) {
+    for entry in try FileSystem.list(parent) where entry.kind == .folder {
+      let name = entry.name.utf8
+      if name.starts(with: ".partial-".utf8) || name.starts(with: ".replaced-".utf8) {
+        try FileSystem.remove(FileSystem.join(parent, entry.name))
+      }
+    }
+  }
+
   deinit {
     if !isPublished { try? FileSystem.remove(temporaryPath) }
   }

@@ -46,6 +46,7 @@ package struct RunStore {
   package func begin() throws(TrainingError) {
     try files { () throws(FileError) in
       try FileSystem.makeFolder(config.outputDir)
+      try FolderPublication.removeLeftovers(in: config.outputDir)
       try writeRunState(isFinished: false)
     }
   }

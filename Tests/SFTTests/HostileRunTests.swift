@@ -168,6 +168,19 @@ struct HostileRunTests {
     }
   }
 
+  @Test("what a killed run has left half written goes when the next one begins")
+  func leftovers() throws {
+    try withTemporaryFolder { folder in
+      for name in [".partial-a/b", ".replaced-c", "kept/.partial-d"] {
+        try FileSystem.makeFolder(folder + "/out/" + name)
+      }
+      _ = try stoppedRun(folder + "/out", stopAfter: 1)
+      let names = try FileSystem.list(folder + "/out").map(\.name)
+      #expect(!names.contains { $0.hasPrefix(".") })
+      #expect(FileSystem.kind(of: folder + "/out/kept/.partial-d") == .folder)
+    }
+  }
+
   @Test("a resumed run tells the log of the steps before it, and nothing after them")
   func earlierLog() throws {
     try withTemporaryFolder { folder in

@@ -38,7 +38,7 @@ struct Answerer {
       if stopIDs.contains(id) { return true }
       do {
         try onToken(id)
-        return !Interrupts.isStopRequested
+        return true
       } catch {
         failure = error
         return false
