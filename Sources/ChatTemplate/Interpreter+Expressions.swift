@@ -279,6 +279,8 @@ extension Interpreter {
         if ascii { return .string(text.slice(low, high)) }
         return .string(text.slice(text.byteOffset(ofScalar: low), text.byteOffset(ofScalar: high)))
       }
+      // A character at a time: far dearer than copying the bytes.
+      try budget.step(range.count)
       let offsets = text.scalarOffsets
       var builder = TextBuilder()
       for i in 0..<range.count {

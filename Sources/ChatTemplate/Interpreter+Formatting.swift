@@ -109,6 +109,7 @@ extension Interpreter {
       spec.align = leftAligned ? "<" : spec.align ?? ">"
       if leftAligned { spec.fill = " " }
       builder.append(try fitted(text, spec))
+      try checkSize(builder.count)
     }
     builder.append(format, from: offset, to: format.bytes.count)
     if used < values.count && !isMapping {
@@ -180,6 +181,13 @@ extension Interpreter {
     return value
   }
 
+  /// Refuses a text of `byteCount` bytes that is still growing, before it takes memory without bound.
+  func checkSize(_ byteCount: Int) throws(Fault) {
+    guard byteCount <= budget.limits.outputBytes else {
+      throw Fault.limit("bytes of text", budget.limits.outputBytes)
+    }
+  }
+
   private func number(_ text: Text, _ offset: inout Int, _ maximum: Int) throws(Fault) -> Int? {
     var value: Int?
     while offset < text.bytes.count, text.bytes[offset].isDigit {
@@ -232,6 +240,7 @@ extension Interpreter {
       }
       builder.append(
         try field(format.slice(offset + 1, end), arguments, &automatic, level: level))
+      try checkSize(builder.count)
       offset = end + 1
       plain = offset
     }

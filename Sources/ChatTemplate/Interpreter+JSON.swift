@@ -23,7 +23,7 @@ extension Interpreter {
       if case .string(let text) = indent.kind {
         options.indent = text
       } else {
-        let width = min(max(0, try integer(indent, "indent")), 10_000)
+        let width = try bounded(max(0, integer(indent, "indent")), 10_000)
         options.indent = Text([UInt8](repeating: 0x20, count: width))
       }
       options.itemSeparator = Text(",")
@@ -66,22 +66,23 @@ extension Interpreter {
       builder.append("[", origin: origin)
       for (i, item) in object.items.enumerated() {
         if i > 0 { builder.append(options.itemSeparator) }
-        newLine(options, level + 1, to: &builder)
+        try newLine(options, level + 1, to: &builder)
         try writeJSON(item, options, level: level + 1, to: &builder)
       }
-      newLine(options, level, to: &builder)
+      try newLine(options, level, to: &builder)
       builder.append("]", origin: origin)
       leave()
     case .dict(let object): try writeJSON(object, origin, options, level: level, to: &builder)
     default: throw .type("Object of type \(value.typeName) is not JSON serializable")
     }
-    guard builder.count <= budget.limits.outputBytes else {
-      throw Fault.limit("bytes of text", budget.limits.outputBytes)
-    }
+    try checkSize(builder.count)
   }
 
-  private func newLine(_ options: JSONOptions, _ level: Int, to builder: inout TextBuilder) {
+  private func newLine(
+    _ options: JSONOptions, _ level: Int, to builder: inout TextBuilder
+  ) throws(Fault) {
     guard let indent = options.indent else { return }
+    try checkSize(builder.count + level * indent.bytes.count)
     builder.append("\n")
     for _ in 0..<level { builder.append(indent) }
   }
@@ -109,12 +110,12 @@ extension Interpreter {
     builder.append("{", origin: origin)
     for (i, entry) in entries.enumerated() {
       if i > 0 { builder.append(options.itemSeparator) }
-      newLine(options, level + 1, to: &builder)
+      try newLine(options, level + 1, to: &builder)
       try writeJSON(try jsonKey(entry.key), options, to: &builder)
       builder.append(options.keySeparator)
       try writeJSON(entry.value, options, level: level + 1, to: &builder)
     }
-    newLine(options, level, to: &builder)
+    try newLine(options, level, to: &builder)
     builder.append("}", origin: origin)
     leave()
   }
