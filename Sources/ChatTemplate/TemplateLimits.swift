@@ -8,7 +8,7 @@ public struct TemplateLimits: Sendable {
   /// Steps for an input of nothing; with those for its bytes at most ``steps``.
   public var stepsOfNothing = 1_000_000
   /// Steps more for each byte of the input.
-  public var stepsPerInputByte = 32
+  public var stepsPerInputByte = 64
   /// Bytes of the rendered text.
   public var outputBytes = 128 << 20
   /// Bytes of all strings and lists made while rendering, added up.
