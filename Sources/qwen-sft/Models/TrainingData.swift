@@ -4,6 +4,13 @@ import SFT
 
 /// Reading and encoding training data.
 enum TrainingData {
+  /// Says that `count` rows got the end of their last turn appended.
+  static func noteOpenTurns(_ count: Int) {
+    Diagnostics.notice(
+      "the chat template leaves the last assistant turn open in \(count) rows: "
+        + "<|im_end|> was appended and is trained")
+  }
+
   /// The rows of `paths` as the model in `folder` sees them.
   static func rows(
     folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
@@ -14,11 +21,7 @@ enum TrainingData {
       ConversationReader.readAll(paths, format: format).map(encoding.prepared),
       maximumLength: config.maxSeqLength,
       truncation: config.truncation)
-    if report.openTurns > 0 {
-      Diagnostics.notice(
-        "the chat template leaves the last assistant turn open in \(report.openTurns) rows: <|im_end|> was appended and is trained"
-      )
-    }
+    if report.openTurns > 0 { noteOpenTurns(report.openTurns) }
     let dropped = report.droppedTooLong + report.droppedCutOff
     if dropped > 0 {
       Diagnostics.notice(

@@ -22,25 +22,29 @@ struct DataTokenize: ParsableCommand {
     _ = try common.start()
     let encoder = try encoding.encoder(folder: model.folder())
     let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
-    var droppedCount = 0
+    var (droppedCount, openCount) = (0, 0)
     try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
       let lines = parallelMap(rows) { row in
-        Result { () -> [UInt8]? in
+        Result { () -> (bytes: [UInt8]?, isLastTurnOpen: Bool) in
           let conversation = encoding.prepared(
             try row.conversation.get().validatedForRendering())
-          let encoded = try encoder.encode(conversation).row
-          let cut = try maximum.map { try encoded.truncated(to: $0, truncation) } ?? encoded
-          return cut.map { $0.json.serializedBytes() }
+          let encoded = try encoder.encode(conversation)
+          let row = encoded.row
+          let cut = try maximum.map { try row.truncated(to: $0, truncation) } ?? row
+          return (cut.map { $0.json.serializedBytes() }, encoded.isLastTurnOpen)
         }
       }
       for line in lines {
-        if let line = try line.get() {
-          try StandardOutput.write(line + [0x0A])
+        let (bytes, isLastTurnOpen) = try line.get()
+        if isLastTurnOpen { openCount += 1 }
+        if let bytes {
+          try StandardOutput.write(bytes + [0x0A])
         } else {
           droppedCount += 1
         }
       }
     }
+    if openCount > 0 { TrainingData.noteOpenTurns(openCount) }
     if droppedCount > 0 {
       Diagnostics.notice("\(droppedCount) rows over --max_seq_length left out")
     }
