@@ -47,7 +47,7 @@ let package = Package(
       name: "SFT",
       dependencies: [
         "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
-        "Files", "OrderedJSON", .product(name: "Logging", package: "swift-log"),
+        "Files", "OrderedJSON",
       ]),
     // The demo model and the sample data, inside the program.
     .target(name: "DemoAssets"),
@@ -98,7 +98,6 @@ let package = Package(
 )
 
 // One place for the settings of every Swift target.
-let targetsWithUnsafeCode: Set<String> = ["Tensor", "Safetensors", "Files"]
 for target in package.targets where target.type != .system {
   var settings = target.swiftSettings ?? []
   settings += [

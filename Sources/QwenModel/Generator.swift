@@ -59,6 +59,13 @@ public struct Generator {
     var decodeStart = start
     while output.ids.count < maxNewTokens, let hidden = last {
       let logits = model.logits(tape.constant(hidden)).value  // [1, V]
+      guard try logits.squaredNorm().item().isFinite else {
+        throw .failed(
+          call: "generation",
+          detail:
+            "the model's logits are not finite numbers (are its weights, or the adapter's, damaged?)"
+        )
+      }
       let id: Int32
       if options.temperature == 0 && options.repetitionPenalty == 1 {
         id = try logits.argmaxOfRows().array(of: Int32.self)[0]

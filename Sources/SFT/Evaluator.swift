@@ -96,6 +96,9 @@ public struct Evaluator {
         hidden: hidden, weight: tape.leaf(model.headWeight), rows: batch.rows,
         targets: batch.targets, scale: 1)
       nll = try statistics.nll.doubles()
+      if let position = nll.firstIndex(where: { !$0.isFinite }) {
+        throw TrainingError.predictionNotFinite(place: place(of: position, in: useful))
+      }
       let correct = try statistics.isCorrect.array(of: UInt8.self).reduce(0) { $0 + Int($1) }
       result.add(nll, correct: correct)
     }
@@ -105,5 +108,15 @@ public struct Evaluator {
       try onRow(index, nll[offset..<offset + count].map { -$0 })
       offset += count
     }
+  }
+
+  /// File and line of the row to which trained token `position` of `rows` belongs.
+  private func place(of position: Int, in rows: [EncodedRow]) -> String {
+    var first = 0
+    for row in rows {
+      first += row.trainedTokenCount
+      if position < first { return "\(row.file):\(row.line)" }
+    }
+    preconditionFailure("place: token \(position) of \(first)")
   }
 }

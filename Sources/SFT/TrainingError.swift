@@ -14,6 +14,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
   case noGradient(key: String)
   /// The loss is not a number any more.
   case notFinite(step: Int, what: String, rows: [String])
+  /// The model's predictions for a row are not numbers.
+  case predictionNotFinite(place: String)
   /// A token id that the model has no row for.
   case tokenOutOfRange(id: Int, vocabulary: Int, place: String)
   /// The run was asked to stop; a checkpoint was written unless the path is nil.
@@ -38,6 +40,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
       "none of the \(rows) rows has a trained token within max_seq_length: raise it, or check the data with `qwen-sft data check`"
     case .noGradient(let key):
       "\(key) got no gradient in the first step: it would never change (is it part of the model's forward pass?)"
+    case .predictionNotFinite(let place):
+      "\(place): the model's log-probabilities are not finite numbers (are its weights, or the adapter's, damaged?)"
     case .notFinite(let step, let what, let rows):
       "step \(step): the \(what) is not a finite number (rows: \(rows.prefix(4).joined(separator: ", "))\(rows.count > 4 ? ", …" : "")): lower learning_rate, add warm-up, or look at these rows"
     case .tokenOutOfRange(let id, let vocabulary, let place):
