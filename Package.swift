@@ -16,6 +16,13 @@ let package = Package(
     .executable(name: "qwen-sft", targets: ["qwen-sft"]),
     .executable(name: "tensor-bench", targets: ["tensor-bench"]),
   ],
+  traits: [
+    .default(enabledTraits: ["OneDNN"]),
+    .trait(
+      name: "OneDNN",
+      description:
+        "Matrix products through oneDNN (libdnnl-dev); without it all go through OpenBLAS."),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -25,6 +32,7 @@ let package = Package(
     // System libraries.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // Leaves: no dependency on Tensor.
@@ -36,7 +44,9 @@ let package = Package(
     .target(name: "ChatTemplate", dependencies: ["OrderedJSON"]),
 
     // The numeric chain.
-    .target(name: "Tensor", dependencies: ["COpenBLAS"]),
+    .target(
+      name: "Tensor",
+      dependencies: ["COpenBLAS", .target(name: "COneDNN", condition: .when(traits: ["OneDNN"]))]),
     .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
     .target(name: "Autograd", dependencies: ["Tensor"]),
     .target(name: "NN", dependencies: ["Autograd", "Tensor"]),

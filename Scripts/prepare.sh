@@ -19,12 +19,22 @@ as_root() {
 
 apt_install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2; }
 
+# Whether the C compiler finds a header: oneDNN has no pkg-config file.
+has_header() {
+  local folder
+  for folder in /usr/include /usr/local/include "/usr/include/$(uname -m)-linux-gnu"; do
+    [[ -e $folder/$1 ]] && return
+  done
+  return 1
+}
+
 # Names the Debian packages that are missing, one a line.
 missing_packages() {
   command -v pkg-config >/dev/null || echo pkg-config
   pkg-config --exists openblas 2>/dev/null || echo libopenblas-dev
   pkg-config --exists lapacke 2>/dev/null || echo liblapacke-dev
   pkg-config --exists zlib 2>/dev/null || echo zlib1g-dev
+  has_header oneapi/dnnl/dnnl.h || echo libdnnl-dev
 }
 
 prepare() {
@@ -34,7 +44,7 @@ prepare() {
   mapfile -t missing < <(missing_packages)
   [[ ${#missing[@]} -eq 0 ]] && return
   command -v apt-get >/dev/null ||
-    fail "missing ${missing[*]} and no apt-get here: install OpenBLAS, LAPACKE, zlib and pkg-config with your package manager"
+    fail "missing ${missing[*]} and no apt-get here: install OpenBLAS, LAPACKE, oneDNN, zlib and pkg-config with your package manager"
   [[ $EUID -eq 0 ]] || command -v sudo >/dev/null ||
     fail "missing ${missing[*]} and no sudo here: run as root: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"

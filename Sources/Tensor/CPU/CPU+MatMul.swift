@@ -1,4 +1,5 @@
-// Matrix products through OpenBLAS. bfloat16 operands are widened tile by tile, since it has no kernel for them.
+// Matrix products. bfloat16 operands go to oneDNN where it has instructions for them; else they are widened tile by
+// tile.
 
 extension CPUBackend: MatMulKernels {
   package func matmul(
@@ -17,7 +18,9 @@ extension CPUBackend: MatMulKernels {
     case (.float64, .float64):
       multiply(Double.self, a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
     case (.bfloat16, .bfloat16), (.bfloat16, .float32):
-      multiplyWidened(a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
+      if !multiplyBFloat16(a, transposeA, b, transposeB, m, n, k, alpha, beta, c) {
+        multiplyWidened(a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
+      }
     default:
       preconditionFailure("matmul: no kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
     }
@@ -37,6 +40,27 @@ extension CPUBackend: MatMulKernels {
       T.gemm(
         transposeA, transposeB, m, n, k, T(alpha), pa, lda, pb, ldb, T(beta), pc, n)
     }
+  }
+
+  /// The product with oneDNN's own kernel; false where it has none.
+  private func multiplyBFloat16(
+    _ a: Operand, _ transposeA: Bool, _ b: Operand, _ transposeB: Bool, _ m: Int, _ n: Int,
+    _ k: Int, _ alpha: Double, _ beta: Double, _ c: Destination
+  ) -> Bool {
+    #if OneDNN
+      guard OneDNN.multipliesBFloat16 else { return false }
+      return OneDNN.multiplyPrepared(
+        OneDNN.Factor(
+          address: a.pointer(BFloat16.self), leadingDimension: transposeA ? m : k,
+          isTransposed: transposeA, dtype: .bfloat16),
+        OneDNN.Factor(
+          address: b.pointer(BFloat16.self), leadingDimension: transposeB ? k : n,
+          isTransposed: transposeB, dtype: .bfloat16),
+        m: m, n: n, k: k, alpha: Float(alpha), beta: Float(beta), into: c.pointer(UInt8.self),
+        c.dtype, ThreadTeam.usableThreadCount, pool)
+    #else
+      return false
+    #endif
   }
 
   /// Widens `a` whole and `b` in blocks of columns of c; results are rounded once, at the end.

@@ -95,10 +95,18 @@ extension Float: BLASElement {
     _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ beta: Float,
     _ c: UnsafeMutablePointer<Float>, _ ldc: Int
   ) {
-    cblas_sgemm(
-      CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
-      blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c,
-      blasint(ldc))
+    #if OneDNN
+      OneDNN.multiply(
+        OneDNN.Factor(address: a, leadingDimension: lda, isTransposed: transposeA, dtype: .float32),
+        OneDNN.Factor(address: b, leadingDimension: ldb, isTransposed: transposeB, dtype: .float32),
+        m: m, n: n, k: k, alpha: alpha, beta: beta, into: c, ldc: ldc, pool: CPUBackend.shared.pool)
+    #else
+      cblas_sgemm(
+        CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans,
+        transposeB ? CblasTrans : CblasNoTrans,
+        blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c,
+        blasint(ldc))
+    #endif
   }
   @inline(__always)
   static func gemv(

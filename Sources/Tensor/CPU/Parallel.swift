@@ -1,6 +1,5 @@
 // The one way to split CPU work. Chunks depend on sizes and never on the number of threads, so results do not either.
 
-import Dispatch
 import Synchronization
 
 /// The worker threads of CPU kernels.
@@ -42,15 +41,11 @@ package func parallelTasks(
     return
   }
   let next = Atomic<Int>(0)
-  withoutActuallyEscaping(body) { body in
-    // Bodies write disjoint memory by contract; the compiler cannot see that.
-    nonisolated(unsafe) let body = body
-    DispatchQueue.concurrentPerform(iterations: workers) { worker in
-      while true {
-        let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
-        if task >= count { return }
-        body(task, worker)
-      }
+  ThreadTeam.run(workers) { worker in
+    while true {
+      let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
+      if task >= count { return }
+      body(task, worker)
     }
   }
 }

@@ -18,6 +18,12 @@ struct DeviceCatalog {
   let blasVersion: String
   /// The kernel set that OpenBLAS uses.
   let blasKernels: String
+  /// "oneDNN 2.6.3", nil where the program was built without it.
+  let oneDNNVersion: String?
+  /// The instruction set that oneDNN uses, such as "avx512_core_bf16".
+  let oneDNNInstructionSet: String?
+  /// Whose threads run the kernels: "libgomp" or "Dispatch".
+  let threadLibrary: String
   /// Memory that this process may use, nil where unknown.
   let memoryByteCount: Int?
   /// Memory that is free to be used now, nil where unknown.
@@ -32,7 +38,10 @@ struct DeviceCatalog {
       processorName: processor.name, processorCount: Workers.available, threadCount: Workers.count,
       hasAVX512: processor.hasAVX512,
       blasVersion: OpenBLAS.configuration.split(separator: " ").prefix(2).joined(separator: " "),
-      blasKernels: OpenBLAS.kernelName, memoryByteCount: memory.total,
+      blasKernels: OpenBLAS.kernelName,
+      oneDNNVersion: MatrixProducts.oneDNNVersion.map { "oneDNN \($0)" },
+      oneDNNInstructionSet: MatrixProducts.oneDNNInstructionSet,
+      threadLibrary: MatrixProducts.threadLibrary, memoryByteCount: memory.total,
       availableMemoryByteCount: memory.available)
   }
 
@@ -45,6 +54,9 @@ struct DeviceCatalog {
       "processors": .integer(processorCount), "threads": .integer(threadCount),
       "avx512": .bool(hasAVX512), "blas": .string(blasVersion),
       "blas_kernels": .string(blasKernels),
+      "onednn": oneDNNVersion.map(JSON.string) ?? .null,
+      "onednn_isa": oneDNNInstructionSet.map(JSON.string) ?? .null,
+      "thread_library": .string(threadLibrary),
       "memory_bytes": optional(memoryByteCount),
       "available_memory_bytes": optional(availableMemoryByteCount),
     ]
@@ -61,6 +73,13 @@ struct DeviceCatalog {
       memoryByteCount.map { total in
         gib(total) + (availableMemoryByteCount.map { ", \(gib($0)) free" } ?? "")
       } ?? "unknown"
+    let blas = "\(blasVersion), \(blasKernels) kernels"
+    let products =
+      if let oneDNNVersion, let oneDNNInstructionSet {
+        "float32 and bfloat16 \(oneDNNVersion), \(oneDNNInstructionSet); float64 \(blas)"
+      } else {
+        "\(blas) (built without oneDNN)"
+      }
     return """
       qwen-sft \(QwenSFT.version)
 
@@ -68,7 +87,8 @@ struct DeviceCatalog {
         processor     \(processorName ?? "unknown")
         processors    \(processorCount), \(threadCount) used
         AVX-512       \(hasAVX512 ? "yes" : "no")
-        BLAS          \(blasVersion), \(blasKernels) kernels
+        products      \(products)
+        threads       \(threadLibrary)
         memory        \(memory)
 
       cuda

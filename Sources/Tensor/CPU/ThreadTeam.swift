@@ -1,0 +1,79 @@
+// The threads of kernels. Two pools of threads that wait spinning take each other's processors, so where oneDNN is in
+// use everything runs on the threads that it runs on, those of libgomp; else on Dispatch's.
+
+import Dispatch
+import Glibc
+
+/// The threads that CPU kernels share with the matrix products.
+enum ThreadTeam {
+  /// The entry points of libgomp that are used. They are its stable binary interface; there are no headers for them.
+  private struct OpenMP: Sendable {
+    typealias Body = @convention(c) (UnsafeMutableRawPointer?) -> Void
+    let parallel:
+      @convention(c) (Body, UnsafeMutableRawPointer?, CUnsignedInt, CUnsignedInt) -> Void
+    let setThreadCount: @convention(c) (CInt) -> Void
+    let isInParallel: @convention(c) () -> CInt
+    let threadNumber: @convention(c) () -> CInt
+  }
+
+  /// libgomp, where oneDNN has brought it into the process.
+  private static let openMP: OpenMP? = {
+    #if OneDNN
+      guard let process = dlopen(nil, RTLD_LAZY), let parallel = dlsym(process, "GOMP_parallel"),
+        let setThreadCount = dlsym(process, "omp_set_num_threads"),
+        let isInParallel = dlsym(process, "omp_in_parallel"),
+        let threadNumber = dlsym(process, "omp_get_thread_num")
+      else { return nil }
+      return OpenMP(
+        parallel: unsafeBitCast(
+          parallel,
+          to: (@convention(c) (OpenMP.Body, UnsafeMutableRawPointer?, CUnsignedInt, CUnsignedInt) ->
+            Void).self),
+        setThreadCount: unsafeBitCast(
+          setThreadCount, to: (@convention(c) (CInt) -> Void).self),
+        isInParallel: unsafeBitCast(isInParallel, to: (@convention(c) () -> CInt).self),
+        threadNumber: unsafeBitCast(threadNumber, to: (@convention(c) () -> CInt).self))
+    #else
+      return nil
+    #endif
+  }()
+
+  /// Name of the library whose threads are used.
+  static var name: String { openMP == nil ? "Dispatch" : "libgomp" }
+
+  /// How many threads a kernel that is called here may use: one within a parallel region.
+  static var usableThreadCount: Int {
+    if let openMP, openMP.isInParallel() != 0 { return 1 }
+    return Workers.count
+  }
+
+  /// Says how many threads the next product of the calling thread may use.
+  static func setThreadCount(_ count: Int) { openMP?.setThreadCount(CInt(count)) }
+
+  /// Calls `body` once on each of `count` threads at the same time, with numbers from 0.
+  static func run(_ count: Int, _ body: (_ worker: Int) -> Void) {
+    guard let openMP else {
+      withoutActuallyEscaping(body) { body in
+        // Bodies write disjoint memory by contract; the compiler cannot see that.
+        nonisolated(unsafe) let body = body
+        DispatchQueue.concurrentPerform(iterations: count) { body($0) }
+      }
+      return
+    }
+    if openMP.isInParallel() != 0 {
+      // A region within a region has one thread.
+      for worker in 0..<count { body(worker) }
+      return
+    }
+    withoutActuallyEscaping(body) { body in
+      var context = body
+      withUnsafeMutablePointer(to: &context) { context in
+        openMP.parallel(
+          { raw in
+            guard let raw, let number = ThreadTeam.openMP?.threadNumber() else { return }
+            raw.assumingMemoryBound(to: ((Int) -> Void).self).pointee(Int(number))
+          }, context, CUnsignedInt(count), 0)
+      }
+    }
+  }
+}
