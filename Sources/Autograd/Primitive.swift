@@ -65,14 +65,16 @@ package struct InputGradients {
   }
 
   /// gradient(input) += α·op(a)·op(b), in place where there is a sum already.
+  ///
+  /// The gradient of a weight is a sum over all tokens, and is kept in the accumulation type from the start.
   package mutating func accumulateMatmul(
     _ input: Int, _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false,
-    alpha: Double = 1
+    alpha: Double = 1, ofWeight: Bool = false
   ) {
     guard needs[input] else { return }
     if slots[input] == nil {
       slots[input] = Tensor.matmul(
-        a, transposeA: transposeA, b, transposeB: transposeB, alpha: alpha)
+        a, transposeA: transposeA, b, transposeB: transposeB, alpha: alpha, accumulating: ofWeight)
     } else {
       slots[input]?.accumulateMatmul(
         a, transposeA: transposeA, b, transposeB: transposeB, alpha: alpha)

@@ -13,8 +13,8 @@ public final class Embedding: Module {
 
   public var children: KeyValuePairs<String, any ModuleNode> { ["weight": weight] }
 
-  /// The vectors of `ids`.  [N] → [N, C]
-  public func callAsFunction(_ ids: Tensor, on tape: Tape) -> Variable {
-    tape.record(EmbeddingLookup(ids: ids), [tape.leaf(weight)])
+  /// The vectors of `ids`, as numbers of type `dtype` (the table's where nil).  [N] → [N, C]
+  public func callAsFunction(_ ids: Tensor, on tape: Tape, dtype: DType? = nil) -> Variable {
+    tape.record(EmbeddingLookup(ids: ids, dtype: dtype), [tape.leaf(weight)])
   }
 }

@@ -2,7 +2,7 @@
 
 public import Autograd
 public import NN
-package import Tensor
+public import Tensor
 
 /// A Qwen2 or Qwen3 causal language model.
 public final class QwenModel: Module {
@@ -12,6 +12,12 @@ public final class QwenModel: Module {
   public let model: QwenDecoder
   /// The head; nil where it is tied to the embedding.
   public let lmHead: Linear?
+  /// The type in which the network computes; nil for that of its weights. Weights of another type are converted where
+  /// they are used, so that float32 parameters can be trained with bfloat16 arithmetic.
+  public var computeDType: DType? {
+    get { model.computeDType }
+    set { model.computeDType = newValue }
+  }
 
   /// Declares a model without values.
   public init(_ config: QwenConfig) {
@@ -56,6 +62,7 @@ public final class QwenDecoder: Module {
   /// The norm behind the last block, [C].
   public let norm: RMSNorm
   private let rotary: RotaryTable
+  fileprivate var computeDType: DType?
 
   /// Declares a decoder without values.
   public init(_ config: QwenConfig) {
@@ -75,7 +82,7 @@ public final class QwenDecoder: Module {
     observe: ((Int?, String, Variable) -> Void)?
   ) -> Variable {
     // 1. Look the tokens up.
-    var x = embedTokens(batch.ids, on: tape)  // [N, C]
+    var x = embedTokens(batch.ids, on: tape, dtype: computeDType)  // [N, C]
     observe?(nil, "embed", x)
     // 2. Run the blocks.
     let (cos, sin) = rotary.tables(

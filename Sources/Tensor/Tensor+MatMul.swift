@@ -3,13 +3,16 @@
 extension Tensor {
   /// op(a)·op(b), optionally scaled.  a [.., k] or [k, m], b [k, n] or [n, k] → [.., n]
   ///
-  /// With `transposeA` false the leading axes of `a` are kept in the result.
+  /// With `transposeA` false the leading axes of `a` are kept in the result, which is of the type of the factors, or
+  /// of their accumulation type where `accumulating`.
   public static func matmul(
     _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false,
-    alpha: Double = 1
+    alpha: Double = 1, accumulating: Bool = false
   ) -> Tensor {
     let shape = productShape(a, transposeA, b, transposeB)
-    let y = Tensor(uninitialized: shape, a.dtype, backend: commonBackend(a, b, "matmul"))
+    let y = Tensor(
+      uninitialized: shape, accumulating ? a.dtype.accumulation : a.dtype,
+      backend: commonBackend(a, b, "matmul"))
     launchMatmul(a, transposeA, b, transposeB, alpha: alpha, beta: 0, into: y)
     return y
   }

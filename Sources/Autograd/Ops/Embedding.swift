@@ -6,11 +6,15 @@ package import Tensor
 package struct EmbeddingLookup: Primitive {
   package static let name = "embedding"
   let ids: Tensor
-  /// The rows `ids` of a table.
-  package init(ids: Tensor) { self.ids = ids }
+  let dtype: DType?
+  /// The rows `ids` of a table, as numbers of type `dtype` (the table's where nil).
+  package init(ids: Tensor, dtype: DType? = nil) {
+    self.ids = ids
+    self.dtype = dtype
+  }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Shape) {
-    (x[0].gatheredRows(ids), x[0].shape)
+    (x[0].gatheredRows(ids).cast(to: dtype ?? x[0].dtype), x[0].shape)
   }
 
   /// dTable[ids[n]] += dy[n]

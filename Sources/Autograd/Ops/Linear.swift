@@ -1,4 +1,5 @@
-// Linear maps, with and without a low-rank adapter. Gradients are added into the sums that are there already by the
+// Linear maps, with and without a low-rank adapter. They compute in the type of x: weights of another type are
+// converted, their gradients are in the accumulation type. Gradients are added into the sums that are there already by the
 // matrix product itself, so q, k and v cost no extra pass over dx.
 
 package import Tensor
@@ -15,9 +16,10 @@ package struct LinearMap: Primitive {
   package func forward(_ x: [Tensor], needs: GradientMask) -> (
     output: Tensor, residuals: (x: Tensor?, weight: Tensor?)
   ) {
-    var y = Tensor.matmul(x[0], x[1], transposeB: true)
-    if hasBias { y.addRow(x[2]) }
-    return (y, (needs[1] ? x[0] : nil, needs[0] ? x[1] : nil))
+    let weight = x[1].cast(to: x[0].dtype)
+    var y = Tensor.matmul(x[0], weight, transposeB: true)
+    if hasBias { y.addRow(x[2].cast(to: x[0].dtype)) }
+    return (y, (needs[1] ? x[0] : nil, needs[0] ? weight : nil))
   }
 
   /// dx = dy·W, dW = dyᵀ·x, db = Σ_n dy
@@ -26,7 +28,7 @@ package struct LinearMap: Primitive {
   ) {
     if let weight = kept.weight { gradients.accumulateMatmul(0, dy, weight) }
     if let x = kept.x {
-      gradients.accumulateMatmul(1, dy, transposeA: true, x)
+      gradients.accumulateMatmul(1, dy, transposeA: true, x, ofWeight: true)
     }
     if hasBias { gradients.accumulateRows(2, of: dy) }
   }
@@ -57,9 +59,12 @@ package struct LoRALinearMap: Primitive {
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   {
-    let (input, weight, a, b) = (x[0], x[1], x[2], x[3])
+    let input = x[0]
+    let (weight, a, b) = (
+      x[1].cast(to: input.dtype), x[2].cast(to: input.dtype), x[3].cast(to: input.dtype)
+    )
     var y = Tensor.matmul(input, weight, transposeB: true)
-    if hasBias { y.addRow(x[4]) }
+    if hasBias { y.addRow(x[4].cast(to: input.dtype)) }
     let h = Tensor.matmul(dropped(input), a, transposeB: true)  // [N, R]
     y.accumulateMatmul(h, b, transposeB: true, alpha: scale)
     return (y, Residuals(x: input, h: h, weight: weight, a: a, b: b))
@@ -74,11 +79,12 @@ package struct LoRALinearMap: Primitive {
     } else {
       gradients.accumulate(0, dropped(Tensor.matmul(dh, kept.a)))
     }
-    gradients.accumulateMatmul(1, dy, transposeA: true, kept.x)
+    gradients.accumulateMatmul(1, dy, transposeA: true, kept.x, ofWeight: true)
     if gradients.needs[2] {
-      gradients.accumulateMatmul(2, dh, transposeA: true, dropped(kept.x))
+      gradients.accumulateMatmul(2, dh, transposeA: true, dropped(kept.x), ofWeight: true)
     }
-    gradients.accumulateMatmul(3, dy, transposeA: true, kept.h, alpha: scale)
+    gradients.accumulateMatmul(
+      3, dy, transposeA: true, kept.h, alpha: scale, ofWeight: true)
     if hasBias { gradients.accumulateRows(4, of: dy) }
   }
 

@@ -15,8 +15,9 @@ package struct RMSNormalize: Primitive {
   package func forward(_ x: [Tensor], needs: GradientMask) -> (
     output: Tensor, residuals: (x: Tensor, weight: Tensor, rstd: Tensor)
   ) {
-    let (y, rstd) = x[0].rmsNorm(weight: x[1], epsilon: epsilon)
-    return (y, (x[0], x[1], rstd))
+    let weight = x[1].cast(to: x[0].dtype)
+    let (y, rstd) = x[0].rmsNorm(weight: weight, epsilon: epsilon)
+    return (y, (x[0], weight, rstd))
   }
 
   /// With g = dy ⊙ w, x̂ = x·rstd:  dx = rstd·(g − x̂·mean(g ⊙ x̂)),  dw = Σ_n dy ⊙ x̂

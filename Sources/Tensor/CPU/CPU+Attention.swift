@@ -10,6 +10,15 @@ extension CPUBackend: AttentionKernels {
     switch q.dtype {
     case .float32: forward(Float.self, q, k, v, shape, out, logSumExp)
     case .float64: forward(Double.self, q, k, v, shape, out, logSumExp)
+    case .bfloat16:
+      let wideQ = widened(q)
+      let wideK = widened(k)
+      let wideV = widened(v)
+      let wideOut = Scratch(Float.self, count: out.count, pool: pool)
+      forward(
+        Float.self, wideQ.destination.operand, wideK.destination.operand,
+        wideV.destination.operand, shape, wideOut.destination, logSumExp)
+      cast(wideOut.destination.operand, into: out)
     default: preconditionFailure("attention: no kernel for \(q.dtype.rawValue)")
     }
   }
@@ -21,8 +30,31 @@ extension CPUBackend: AttentionKernels {
     switch q.dtype {
     case .float32: backward(Float.self, dOut, q, k, v, out, logSumExp, shape, dq, dk, dv)
     case .float64: backward(Double.self, dOut, q, k, v, out, logSumExp, shape, dq, dk, dv)
+    case .bfloat16:
+      let wideDOut = widened(dOut)
+      let wideOut = widened(out)
+      let wideQ = widened(q)
+      let wideK = widened(k)
+      let wideV = widened(v)
+      let wideDQ = Scratch(Float.self, count: dq.count, pool: pool)
+      let wideDK = Scratch(Float.self, count: dk.count, pool: pool)
+      let wideDV = Scratch(Float.self, count: dv.count, pool: pool)
+      backward(
+        Float.self, wideDOut.destination.operand, wideQ.destination.operand,
+        wideK.destination.operand, wideV.destination.operand, wideOut.destination.operand,
+        logSumExp, shape, wideDQ.destination, wideDK.destination, wideDV.destination)
+      cast(wideDQ.destination.operand, into: dq)
+      cast(wideDK.destination.operand, into: dk)
+      cast(wideDV.destination.operand, into: dv)
     default: preconditionFailure("attentionBackward: no kernel for \(q.dtype.rawValue)")
     }
+  }
+
+  /// The same numbers in float32.
+  private func widened(_ x: Operand) -> Scratch<Float> {
+    let wide = Scratch(Float.self, count: x.count, pool: pool)
+    cast(x, into: wide.destination)
+    return wide
   }
 
   private func forward<T: BLASElement>(

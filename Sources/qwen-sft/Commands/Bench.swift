@@ -47,7 +47,8 @@ struct Bench: ParsableCommand {
     Session.noteUnsupported(precision)
     let clock = ContinuousClock()
     let start = clock.now
-    let network = try Session.model(folder, adapter: try adapter.folder(), on: device)
+    let network = try Session.model(
+      folder, adapter: try adapter.folder(), precision: precision, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =
       try decode.map { try measureDecoding(network, newTokens: $0) }

@@ -52,7 +52,8 @@ struct Chat: ParsableCommand {
     Session.noteUnsupported(precision)
     let questions = try questions()
     let encoder = try ConversationEncoder(folder: folder, variables: templateVariables())
-    let network = try Session.model(folder, adapter: adapterFolder, on: device)
+    let network = try Session.model(
+      folder, adapter: adapterFolder, precision: precision, on: device)
     let answerer = Answerer(
       model: network, encoder: encoder,
       stopIDs: try Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer),

@@ -43,7 +43,8 @@ struct Evaluate: ParsableCommand {
           try data.maxSeqLength.map { try row.truncated(to: $0, .keepStart) ?? row } ?? row)
       }
     }
-    let network = try Session.model(folder, adapter: adapterFolder, on: device)
+    let network = try Session.model(
+      folder, adapter: adapterFolder, precision: precision, on: device)
     let file = try logprobs.map { try AtomicFile(path: $0) }
     let result = try Evaluator(model: network, on: device).evaluate(rows) { _, values in
       try file?.write(JSON.array(values.map { .number($0) }).serialized() + "\n")

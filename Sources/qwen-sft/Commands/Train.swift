@@ -38,7 +38,8 @@ struct Train: ParsableCommand {
     let rows = try TrainingData.rows(
       folder: folder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
     // 2. The model, and what of it is trained.
-    let network = try QwenModel.load(directory: folder, on: device)
+    let network = try Session.model(
+      folder, adapter: nil, precision: precision, trainsAll: options.full, on: device)
     let settings = try prepare(
       network, adapterFolder, baseModel: model.model ?? folder, &config, on: device)
     // 3. The run.

@@ -15,14 +15,20 @@ enum Session {
     if precision.useQLoRA {
       Diagnostics.notice("--use_qlora: 4-bit weights are not available yet; training in float32")
     }
-    if precision.bf16 == true {
-      Diagnostics.notice("--bf16: bfloat16 is not available yet; computing in float32")
-    }
   }
 
   /// The model in `folder`, with the adapter in `adapter` where there is one.
-  static func model(_ folder: String, adapter: String?, on device: Device) throws -> QwenModel {
-    let model = try QwenModel.load(directory: folder, on: device)
+  ///
+  /// In bfloat16 the frozen weights are kept as such; parameters that are all trained stay float32 and are converted
+  /// where they are used.
+  static func model(
+    _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
+    on device: Device
+  ) throws -> QwenModel {
+    let isBFloat16 = precision.bf16 == true
+    let model = try QwenModel.load(
+      directory: folder, dtype: isBFloat16 && !trainsAll ? .bfloat16 : .float32, on: device)
+    if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
     return model
   }
