@@ -44,9 +44,13 @@ let package = Package(
     .target(name: "ChatTemplate", dependencies: ["OrderedJSON"]),
 
     // The numeric chain.
+    // Kernels that need the processor's own instructions, chosen when they run.
+    .target(name: "CKernels"),
     .target(
       name: "Tensor",
-      dependencies: ["COpenBLAS", .target(name: "COneDNN", condition: .when(traits: ["OneDNN"]))]),
+      dependencies: [
+        "CKernels", "COpenBLAS", .target(name: "COneDNN", condition: .when(traits: ["OneDNN"])),
+      ]),
     .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
     .target(name: "Autograd", dependencies: ["Tensor"]),
     .target(name: "NN", dependencies: ["Autograd", "Tensor"]),

@@ -10,6 +10,8 @@ extension CPUBackend: AttentionKernels {
     switch q.dtype {
     case .float32: forward(Float.self, q, k, v, shape, out, logSumExp)
     case .float64: forward(Double.self, q, k, v, shape, out, logSumExp)
+    case .bfloat16 where BFloat16.isMultipliable:
+      forward(BFloat16.self, q, k, v, shape, out, logSumExp)
     case .bfloat16:
       let wideQ = widened(q)
       let wideK = widened(k)
@@ -30,6 +32,8 @@ extension CPUBackend: AttentionKernels {
     switch q.dtype {
     case .float32: backward(Float.self, dOut, q, k, v, out, logSumExp, shape, dq, dk, dv)
     case .float64: backward(Double.self, dOut, q, k, v, out, logSumExp, shape, dq, dk, dv)
+    case .bfloat16 where BFloat16.isMultipliable:
+      backward(BFloat16.self, dOut, q, k, v, out, logSumExp, shape, dq, dk, dv)
     case .bfloat16:
       let wideDOut = widened(dOut)
       let wideOut = widened(out)
@@ -57,37 +61,45 @@ extension CPUBackend: AttentionKernels {
     return wide
   }
 
-  private func forward<T: BLASElement>(
+  /// S = scale·Q·Kᵀ, P = softmax(S), O = P·V, for one tile of rows and one head at a time.
+  private func forward<T: AttentionElement>(
     _ type: T.Type, _ q: Operand, _ k: Operand, _ v: Operand, _ shape: AttentionShape,
     _ out: Destination, _ logSumExp: Destination
   ) {
     let (q, k, v) = (q.pointer(T.self), k.pointer(T.self), v.pointer(T.self))
-    let (out, logSumExp) = (out.pointer(T.self), logSumExp.pointer(T.self))
+    let (out, logSumExp) = (out.pointer(T.self), logSumExp.pointer(T.Compute.self))
     let (heads, kvHeads, dim) = (shape.heads, shape.keyValueHeads, shape.headDim)
     let (qStride, kvStride) = (heads * dim, kvHeads * dim)
     let tiles = queryTiles(shape)
-    guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max() else { return }
+    guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max(),
+      let tallest = tiles.map(\.rows.count).max()
+    else { return }
     let workers = Workers.count
-    let scratch = Scratch(T.self, count: widest * workers, pool: pool)
-    let scores = scratch.pointer
+    let scoreMemory = Scratch(T.Compute.self, count: widest * workers, pool: pool)
+    let probabilityMemory = Scratch(T.self, count: widest * workers, pool: pool)
+    let sumMemory = Scratch(T.Compute.self, count: tallest * dim * workers, pool: pool)
+    let (scores, probabilities, sums) = (
+      scoreMemory.pointer, probabilityMemory.pointer, sumMemory.pointer
+    )
     OpenBLAS.onCallingThread {
       parallelTasks(tiles.count * heads, workers: workers) { task, worker in
         let (tile, head) = (tiles[task / heads], task % heads)
-        let s = scores + worker * widest
+        let (s, p) = (scores + worker * widest, probabilities + worker * widest)
+        let o = sums + worker * tallest * dim
         let (rows, keys) = (tile.rows.count, tile.keys.count)
-        let qTile = q + tile.rows.lowerBound * qStride + head * dim
+        let queryOffset = tile.rows.lowerBound * qStride + head * dim
         let kv = head / (heads / kvHeads) * dim + tile.keys.lowerBound * kvStride
-        T.gemm(
-          false, true, rows, keys, dim, T(shape.scale), qTile, qStride, k + kv, kvStride, 0, s, keys
-        )
+        T.multiply(
+          q + queryOffset, qStride, false, k + kv, kvStride, true, rows, keys, dim,
+          alpha: T.Compute(shape.scale), beta: 0, into: s)
         for r in 0..<rows {
           let row = tile.rows.lowerBound + r
-          logSumExp[head * shape.queryCount + row] = softmax(
-            s + r * keys, visible: tile.visibleKeys(row, shape), count: keys)
+          logSumExp[head * shape.queryCount + row] = T.softmax(
+            s + r * keys, into: p + r * keys, visible: tile.visibleKeys(row, shape), count: keys)
         }
-        T.gemm(
-          false, false, rows, dim, keys, 1, s, keys, v + kv, kvStride, 0,
-          out + tile.rows.lowerBound * qStride + head * dim, qStride)
+        T.multiply(
+          p, keys, false, v + kv, kvStride, false, rows, dim, keys, alpha: 1, beta: 0, into: o)
+        store(o, rows: rows, columns: dim, into: out + queryOffset, stride: qStride)
       }
     }
   }
@@ -95,60 +107,90 @@ extension CPUBackend: AttentionKernels {
   /// P = exp(S − lse), dV += Pᵀ·dO, dP = dO·Vᵀ, dS = P ⊙ (dP − Σ dO ⊙ O)·scale, dQ = dS·K, dK += dSᵀ·Q.
   ///
   /// One task owns a key/value head of a document, so dK and dV are sums in a fixed order without locks.
-  private func backward<T: BLASElement>(
+  private func backward<T: AttentionElement>(
     _ type: T.Type, _ dOut: Operand, _ q: Operand, _ k: Operand, _ v: Operand, _ out: Operand,
     _ logSumExp: Operand, _ shape: AttentionShape, _ dq: Destination, _ dk: Destination,
     _ dv: Destination
   ) {
-    let (dOut, q, k) = (dOut.pointer(T.self), q.pointer(T.self), k.pointer(T.self))
-    let (v, out, logSumExp) = (v.pointer(T.self), out.pointer(T.self), logSumExp.pointer(T.self))
     fill(dk, with: 0)
     fill(dv, with: 0)
+    let (dOut, q, k) = (dOut.pointer(T.self), q.pointer(T.self), k.pointer(T.self))
+    let (v, out) = (v.pointer(T.self), out.pointer(T.self))
+    let logSumExp = logSumExp.pointer(T.Compute.self)
     let (dq, dk, dv) = (dq.pointer(T.self), dk.pointer(T.self), dv.pointer(T.self))
     let (heads, kvHeads, dim) = (shape.heads, shape.keyValueHeads, shape.headDim)
     let (qStride, kvStride, group) = (heads * dim, kvHeads * dim, heads / kvHeads)
     let tiles = queryTiles(shape)
-    guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max() else { return }
-    let workers = Workers.count
-    let scratch = Scratch(T.self, count: 2 * widest * workers, pool: pool)
-    let buffers = scratch.pointer
     let documents = Dictionary(grouping: tiles, by: \.document).sorted { $0.key < $1.key }.map(
       \.value)
+    guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max(),
+      let tallest = tiles.map(\.rows.count).max(), let longest = tiles.map(\.keys.count).max()
+    else { return }
+    let workers = Workers.count
+    let scoreMemory = Scratch(T.Compute.self, count: 2 * widest * workers, pool: pool)
+    let narrowMemory = Scratch(T.self, count: 2 * widest * workers, pool: pool)
+    let perWorker = (2 * longest + tallest) * dim
+    let sumMemory = Scratch(T.Compute.self, count: perWorker * workers, pool: pool)
+    let (scores, narrow, sums) = (scoreMemory.pointer, narrowMemory.pointer, sumMemory.pointer)
     OpenBLAS.onCallingThread {
       parallelTasks(documents.count * kvHeads, workers: workers) { task, worker in
         let (document, kvHead) = (documents[task / kvHeads], task % kvHeads)
-        let s = buffers + 2 * worker * widest
-        let dp = s + widest
+        let (s, p) = (scores + 2 * worker * widest, narrow + 2 * worker * widest)
+        let (dp, ds) = (s + widest, p + widest)
+        let dkSum = sums + worker * perWorker
+        let (dvSum, dqTile) = (dkSum + longest * dim, dkSum + 2 * longest * dim)
+        guard let first = document.first?.keys.lowerBound,
+          let length = document.map(\.keys.count).max()
+        else { return }
+        (dkSum).update(repeating: 0, count: length * dim)
+        (dvSum).update(repeating: 0, count: length * dim)
         for tile in document {
           let (rows, keys) = (tile.rows.count, tile.keys.count)
           let kv = kvHead * dim + tile.keys.lowerBound * kvStride
           for head in kvHead * group..<(kvHead + 1) * group {
             let offset = tile.rows.lowerBound * qStride + head * dim
-            T.gemm(
-              false, true, rows, keys, dim, T(shape.scale), q + offset, qStride, k + kv, kvStride,
-              0, s, keys)
-            T.gemm(
-              false, true, rows, keys, dim, 1, dOut + offset, qStride, v + kv, kvStride, 0, dp, keys
-            )
+            T.multiply(
+              q + offset, qStride, false, k + kv, kvStride, true, rows, keys, dim,
+              alpha: T.Compute(shape.scale), beta: 0, into: s)
+            T.multiply(
+              dOut + offset, qStride, false, v + kv, kvStride, true, rows, keys, dim, alpha: 1,
+              beta: 0, into: dp)
             for r in 0..<rows {
               let row = tile.rows.lowerBound + r
-              let delta = product(dOut + offset + r * qStride, out + offset + r * qStride, dim)
-              probabilitiesAndGradient(
-                s + r * keys, dp + r * keys, visible: tile.visibleKeys(row, shape), count: keys,
+              let delta = T.dot(
+                dOut + offset + r * qStride, out + offset + r * qStride, count: dim)
+              T.softmaxBackward(
+                s + r * keys, dp + r * keys, into: p + r * keys, ds + r * keys,
+                visible: tile.visibleKeys(row, shape), count: keys,
                 logSumExp: logSumExp[head * shape.queryCount + row], delta: delta,
-                scale: T(shape.scale))
+                scale: T.Compute(shape.scale))
             }
-            T.gemm(
-              true, false, keys, dim, rows, 1, s, keys, dOut + offset, qStride, 1, dv + kv, kvStride
-            )
-            T.gemm(
-              false, false, rows, dim, keys, 1, dp, keys, k + kv, kvStride, 0, dq + offset, qStride)
-            T.gemm(
-              true, false, keys, dim, rows, 1, dp, keys, q + offset, qStride, 1, dk + kv, kvStride)
+            T.multiply(
+              p, keys, true, dOut + offset, qStride, false, keys, dim, rows, alpha: 1, beta: 1,
+              into: dvSum)
+            T.multiply(
+              ds, keys, false, k + kv, kvStride, false, rows, dim, keys, alpha: 1, beta: 0,
+              into: dqTile)
+            store(dqTile, rows: rows, columns: dim, into: dq + offset, stride: qStride)
+            T.multiply(
+              ds, keys, true, q + offset, qStride, false, keys, dim, rows, alpha: 1, beta: 1,
+              into: dkSum)
           }
         }
+        let kv = kvHead * dim + first * kvStride
+        store(dkSum, rows: length, columns: dim, into: dk + kv, stride: kvStride)
+        store(dvSum, rows: length, columns: dim, into: dv + kv, stride: kvStride)
       }
     }
+  }
+
+  /// Dense rows into rows that are `stride` apart.
+  @inline(__always)
+  private func store<T: AttentionElement>(
+    _ x: UnsafePointer<T.Compute>, rows: Int, columns: Int, into y: UnsafeMutablePointer<T>,
+    stride: Int
+  ) {
+    for r in 0..<rows { T.convert(x + r * columns, into: y + r * stride, count: columns) }
   }
 
   /// A run of query rows of one document and the keys that the last of them sees.
@@ -178,98 +220,5 @@ extension CPUBackend: AttentionKernels {
       }
     }
     return tiles
-  }
-
-  /// Normalises the first `visible` scores in place, clears the others, and returns log Σ exp.
-  @inline(__always)
-  private func softmax<T: BLASElement>(
-    _ s: UnsafeMutablePointer<T>, visible: Int, count: Int
-  ) -> T {
-    var largest = s[0]
-    var i = 0
-    var lanes = SIMD8<T>(repeating: largest)
-    while i + 8 <= visible {
-      lanes = T.larger(lanes, T.load(UnsafePointer(s) + i))
-      i += 8
-    }
-    for lane in 0..<8 where lanes[lane] > largest { largest = lanes[lane] }
-    while i < visible {
-      if s[i] > largest { largest = s[i] }
-      i += 1
-    }
-    var sums = SIMD8<T>.zero
-    i = 0
-    while i + 8 <= visible {
-      let e = T.exponential(T.load(UnsafePointer(s) + i) - largest)
-      T.store(e, s + i)
-      sums += e
-      i += 8
-    }
-    var total = sums.sum()
-    while i < visible {
-      let e = T.exponential(s[i] - largest)
-      s[i] = e
-      total += e
-      i += 1
-    }
-    let inverse = 1 / total
-    i = 0
-    while i + 8 <= visible {
-      T.store(T.load(UnsafePointer(s) + i) * inverse, s + i)
-      i += 8
-    }
-    while i < visible {
-      s[i] *= inverse
-      i += 1
-    }
-    while i < count {
-      s[i] = 0
-      i += 1
-    }
-    return largest + T.logarithm(total)
-  }
-
-  /// s ← P and dp ← dS for one row.
-  @inline(__always)
-  private func probabilitiesAndGradient<T: BLASElement>(
-    _ s: UnsafeMutablePointer<T>, _ dp: UnsafeMutablePointer<T>, visible: Int, count: Int,
-    logSumExp: T, delta: T, scale: T
-  ) {
-    var i = 0
-    while i + 8 <= visible {
-      let p = T.exponential(T.load(UnsafePointer(s) + i) - logSumExp)
-      T.store(p, s + i)
-      T.store(p * (T.load(UnsafePointer(dp) + i) - delta) * scale, dp + i)
-      i += 8
-    }
-    while i < visible {
-      let p = T.exponential(s[i] - logSumExp)
-      s[i] = p
-      dp[i] = p * (dp[i] - delta) * scale
-      i += 1
-    }
-    while i < count {
-      s[i] = 0
-      dp[i] = 0
-      i += 1
-    }
-  }
-
-  @inline(__always)
-  private func product<T: BLASElement>(_ a: UnsafePointer<T>, _ b: UnsafePointer<T>, _ count: Int)
-    -> T
-  {
-    var lanes = SIMD8<T>.zero
-    var i = 0
-    while i + 8 <= count {
-      lanes += T.load(a + i) * T.load(b + i)
-      i += 8
-    }
-    var total = lanes.sum()
-    while i < count {
-      total += a[i] * b[i]
-      i += 1
-    }
-    return total
   }
 }

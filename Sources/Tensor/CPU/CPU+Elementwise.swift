@@ -59,7 +59,7 @@ extension CPUBackend: ElementwiseKernels {
   }
 
   package func swiGLU(gate: Operand, up: Operand, into y: Destination) {
-    dispatch(gate.dtype, Zip<SwiGLUOp>(a: gate, b: up, y: y), "swiGLU")
+    dispatch(gate.dtype, SwiGLUKernel(gate: gate, up: up, y: y), "swiGLU")
   }
 
   package func swiGLUBackward(
@@ -137,10 +137,18 @@ private enum Divide: LaneFunction2 {
   @inline(__always)
   static func apply<C: KernelCompute>(_ a: SIMD8<C>, _ b: SIMD8<C>) -> SIMD8<C> { a / b }
 }
-private enum SwiGLUOp: LaneFunction2 {
+private struct SwiGLUKernel: FloatKernel {
+  let gate: Operand
+  let up: Operand
+  let y: Destination
+
   @inline(__always)
-  static func apply<C: KernelCompute>(_ a: SIMD8<C>, _ b: SIMD8<C>) -> SIMD8<C> {
-    SiLU.apply(a) * b
+  func run<T: KernelElement>(_ type: T.Type) {
+    let (gate, up, y) = (gate.pointer(T.self), up.pointer(T.self), y.pointer(T.self))
+    parallelFor(self.y.count, grain: CPUBackend.elementwiseGrain) { range in
+      let first = range.lowerBound
+      T.swiGLU(gate: gate + first, up: up + first, into: y + first, count: range.count)
+    }
   }
 }
 
@@ -230,28 +238,11 @@ private struct SwiGLUBackwardKernel: FloatKernel {
   func run<T: KernelElement>(_ type: T.Type) {
     let (dy, gate, up) = (dy.pointer(T.self), gate.pointer(T.self), up.pointer(T.self))
     let (dGate, dUp) = (dGate.pointer(T.self), dUp.pointer(T.self))
-    @inline(__always)
-    func gradients(_ d: SIMD8<T.Compute>, _ g: SIMD8<T.Compute>, _ u: SIMD8<T.Compute>)
-      -> (gate: SIMD8<T.Compute>, up: SIMD8<T.Compute>)
-    {
-      let s = 1 / (1 + T.Compute.exponential(-g))
-      return (d * u * s * (1 + g * (1 - s)), d * g * s)
-    }
     parallelFor(self.dy.count, grain: CPUBackend.elementwiseGrain) { range in
-      var i = range.lowerBound
-      while i + 8 <= range.upperBound {
-        let result = gradients(T.load(dy + i), T.load(gate + i), T.load(up + i))
-        T.store(result.gate, dGate + i)
-        T.store(result.up, dUp + i)
-        i += 8
-      }
-      let rest = range.upperBound - i
-      if rest > 0 {
-        let result = gradients(
-          T.load(dy + i, count: rest), T.load(gate + i, count: rest), T.load(up + i, count: rest))
-        T.store(result.gate, dGate + i, count: rest)
-        T.store(result.up, dUp + i, count: rest)
-      }
+      let first = range.lowerBound
+      T.swiGLUBackward(
+        dy: dy + first, gate: gate + first, up: up + first, dGate: dGate + first, dUp: dUp + first,
+        count: range.count)
     }
   }
 }

@@ -1,5 +1,6 @@
 // Copies, conversions and fills.
 
+import CKernels
 import Glibc
 
 extension CPUBackend: MemoryKernels {
@@ -76,8 +77,16 @@ extension CPUBackend: MemoryKernels {
       return
     }
     switch (x.dtype, y.dtype) {
-    case (.bfloat16, .float32): convert(BFloat16.self, Float.self, x, y)
-    case (.float32, .bfloat16): convert(Float.self, BFloat16.self, x, y)
+    case (.bfloat16, .float32):
+      let (source, target) = (x.pointer(UInt16.self), y.pointer(Float.self))
+      parallelFor(x.count, grain: CPUBackend.elementwiseGrain) { range in
+        ck_widen(source + range.lowerBound, target + range.lowerBound, range.count)
+      }
+    case (.float32, .bfloat16):
+      let (source, target) = (x.pointer(Float.self), y.pointer(UInt16.self))
+      parallelFor(x.count, grain: CPUBackend.elementwiseGrain) { range in
+        ck_narrow(source + range.lowerBound, target + range.lowerBound, range.count)
+      }
     case (.float32, .float64): convertScalars(Float.self, Double.self, x, y) { Double($0) }
     case (.float64, .float32): convertScalars(Double.self, Float.self, x, y) { Float($0) }
     case (.bfloat16, .float64):
@@ -91,23 +100,6 @@ extension CPUBackend: MemoryKernels {
     case (.uint8, .int32): convertScalars(UInt8.self, Int32.self, x, y) { Int32($0) }
     default:
       preconditionFailure("cast: no conversion from \(x.dtype.rawValue) to \(y.dtype.rawValue)")
-    }
-  }
-
-  private func convert<A: KernelElement, B: KernelElement>(
-    _ a: A.Type, _ b: B.Type, _ x: Operand, _ y: Destination
-  ) where A.Compute == B.Compute {
-    let (source, target) = (x.pointer(A.self), y.pointer(B.self))
-    parallelFor(x.count, grain: CPUBackend.elementwiseGrain) { range in
-      var i = range.lowerBound
-      while i + 8 <= range.upperBound {
-        B.store(A.load(source + i), target + i)
-        i += 8
-      }
-      while i < range.upperBound {
-        target[i] = B(compute: source[i].compute)
-        i += 1
-      }
     }
   }
 

@@ -20,8 +20,7 @@ where Compute == Self {
 }
 
 /// An element type of float tensors.
-package protocol KernelElement: BitwiseCopyable, Sendable {
-  associatedtype Compute: KernelCompute
+package protocol KernelElement: RowKernels where Compute: KernelCompute {
   static func load(_ pointer: UnsafePointer<Self>) -> SIMD8<Compute>
   static func store(_ value: SIMD8<Compute>, _ pointer: UnsafeMutablePointer<Self>)
   init(compute: Compute)
@@ -148,18 +147,19 @@ extension BFloat16: KernelElement {
   @inline(__always)
   package static func load(_ pointer: UnsafePointer<BFloat16>) -> SIMD8<Float> {
     let bits = UnsafeRawPointer(pointer).loadUnaligned(as: SIMD8<UInt16>.self)
-    return unsafeBitCast(
-      SIMD8<UInt32>(truncatingIfNeeded: bits) &<< SIMD8(repeating: 16), to: SIMD8<Float>.self)
+    // The upper halves of lanes of 32 bits. Converting initialisers would become calls.
+    var wide = SIMD16<UInt16>.zero
+    wide.oddHalf = bits
+    return unsafeBitCast(wide, to: SIMD8<Float>.self)
   }
   @inline(__always)
   package static func store(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<BFloat16>) {
     let bits = unsafeBitCast(value, to: SIMD8<UInt32>.self)
     let lowest = (bits &>> SIMD8(repeating: 16)) & SIMD8(repeating: 1)
-    var rounded = (bits &+ SIMD8(repeating: 0x7fff) &+ lowest) &>> SIMD8(repeating: 16)
-    rounded.replace(
-      with: (bits &>> SIMD8(repeating: 16)) | SIMD8(repeating: 0x40), where: value .!= value)
+    var rounded = bits &+ SIMD8(repeating: 0x7fff) &+ lowest
+    rounded.replace(with: bits | SIMD8(repeating: 0x40_0000), where: value .!= value)
     UnsafeMutableRawPointer(pointer).storeBytes(
-      of: SIMD8<UInt16>(truncatingIfNeeded: rounded), as: SIMD8<UInt16>.self)
+      of: unsafeBitCast(rounded, to: SIMD16<UInt16>.self).oddHalf, as: SIMD8<UInt16>.self)
   }
   @inline(__always) package init(compute: Float) { self.init(compute) }
   @inline(__always) package var compute: Float { float }

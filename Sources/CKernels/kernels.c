@@ -1,0 +1,126 @@
+// Chooses among the compiled instruction sets once, when the first kernel is called.
+
+#include "CKernels.h"
+
+#include <math.h>
+#include <string.h>
+
+// Vectors are passed between functions that are always inlined: no calling convention is involved.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+typedef float lanes __attribute__((vector_size(64)));
+typedef int32_t int_lanes __attribute__((vector_size(64)));
+typedef uint32_t bit_lanes __attribute__((vector_size(64)));
+typedef uint16_t short_lanes __attribute__((vector_size(32)));
+
+#define TARGET
+#define NAME(name) name##_baseline
+#include "kernels.inc"
+#undef TARGET
+#undef NAME
+
+#if defined(__x86_64__)
+#define TARGET __attribute__((target("avx2,fma")))
+#define NAME(name) name##_avx2
+#include "kernels.inc"
+#undef TARGET
+#undef NAME
+
+#define TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
+#define NAME(name) name##_avx512
+#include "kernels.inc"
+#undef TARGET
+#undef NAME
+
+// Calls the variant of this processor.
+#define CALL(name, ...)                        \
+  switch (instruction_set()) {                 \
+    case avx512: return name##_avx512(__VA_ARGS__); \
+    case avx2: return name##_avx2(__VA_ARGS__);     \
+    default: return name##_baseline(__VA_ARGS__);   \
+  }
+#else
+#define CALL(name, ...) return name##_baseline(__VA_ARGS__);
+#endif
+
+enum { baseline = 1, avx2, avx512 };
+
+static int instruction_set(void) {
+#if defined(__x86_64__)
+  static int chosen;  // every thread finds the same
+  int set = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+  if (set) return set;
+  set = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+            ? avx512
+        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2
+                                                                          : baseline;
+  __atomic_store_n(&chosen, set, __ATOMIC_RELAXED);
+  return set;
+#else
+  return baseline;
+#endif
+}
+
+const char *ck_instruction_set(void) {
+  switch (instruction_set()) {
+    case avx512: return "avx512";
+    case avx2: return "avx2";
+    default: return "baseline";
+  }
+}
+
+void ck_swiglu_f32(const float *gate, const float *up, float *y, size_t count) {
+  CALL(swiglu_f32, gate, up, y, count)
+}
+void ck_swiglu_bf16(const uint16_t *gate, const uint16_t *up, uint16_t *y, size_t count) {
+  CALL(swiglu_bf16, gate, up, y, count)
+}
+void ck_swiglu_backward_f32(const float *dy, const float *gate, const float *up, float *dgate, float *dup, size_t count) {
+  CALL(swiglu_backward_f32, dy, gate, up, dgate, dup, count)
+}
+void ck_swiglu_backward_bf16(const uint16_t *dy, const uint16_t *gate, const uint16_t *up, uint16_t *dgate, uint16_t *dup, size_t count) {
+  CALL(swiglu_backward_bf16, dy, gate, up, dgate, dup, count)
+}
+float ck_softmax_f32(float *s, float *p, size_t visible, size_t count) {
+  CALL(softmax_f32, s, p, visible, count)
+}
+float ck_softmax_bf16(float *s, uint16_t *p, size_t visible, size_t count) {
+  CALL(softmax_bf16, s, p, visible, count)
+}
+void ck_softmax_backward_f32(const float *s, const float *dp, float *p, float *ds, size_t visible, size_t count, float log_sum_exp, float delta, float scale) {
+  CALL(softmax_backward_f32, s, dp, p, ds, visible, count, log_sum_exp, delta, scale)
+}
+void ck_softmax_backward_bf16(const float *s, const float *dp, uint16_t *p, uint16_t *ds, size_t visible, size_t count, float log_sum_exp, float delta, float scale) {
+  CALL(softmax_backward_bf16, s, dp, p, ds, visible, count, log_sum_exp, delta, scale)
+}
+float ck_dot_f32(const float *x, const float *y, size_t count) {
+  CALL(dot_f32, x, y, count)
+}
+float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count) {
+  CALL(dot_bf16, x, y, count)
+}
+float ck_max_f32(const float *x, size_t count) {
+  CALL(max_f32, x, count)
+}
+float ck_max_bf16(const uint16_t *x, size_t count) {
+  CALL(max_bf16, x, count)
+}
+double ck_exp_sum_f32(const float *x, float largest, size_t count) {
+  CALL(exp_sum_f32, x, largest, count)
+}
+double ck_exp_sum_bf16(const uint16_t *x, float largest, size_t count) {
+  CALL(exp_sum_bf16, x, largest, count)
+}
+void ck_exp_scale_f32(float *x, float largest, float factor, size_t count) {
+  CALL(exp_scale_f32, x, largest, factor, count)
+}
+void ck_exp_scale_bf16(uint16_t *x, float largest, float factor, size_t count) {
+  CALL(exp_scale_bf16, x, largest, factor, count)
+}
+void ck_widen(const uint16_t *x, float *y, size_t count) {
+  CALL(widen, x, y, count)
+}
+void ck_narrow(const float *x, uint16_t *y, size_t count) {
+  CALL(narrow, x, y, count)
+}

@@ -1,0 +1,220 @@
+// Kernels on consecutive elements that are bound by exp: in C with the processor's best instructions for float and
+// bfloat16 (CKernels), plainly for Double, which serves gradient checks.
+
+import CKernels
+import Glibc
+
+/// What softmax, cross-entropy and the gated activation need of an element type.
+package protocol RowKernels: BitwiseCopyable, Sendable {
+  associatedtype Compute: BinaryFloatingPoint & Sendable
+
+  /// y ← silu(gate) ⊙ up.
+  static func swiGLU(
+    gate: UnsafePointer<Self>, up: UnsafePointer<Self>, into y: UnsafeMutablePointer<Self>,
+    count: Int)
+  /// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate).
+  static func swiGLUBackward(
+    dy: UnsafePointer<Self>, gate: UnsafePointer<Self>, up: UnsafePointer<Self>,
+    dGate: UnsafeMutablePointer<Self>, dUp: UnsafeMutablePointer<Self>, count: Int)
+  /// p ← softmax of the first `visible` scores and 0 up to `count`; returns log Σ exp s. Overwrites s; p may be s.
+  static func softmax(
+    _ s: UnsafeMutablePointer<Compute>, into p: UnsafeMutablePointer<Self>, visible: Int, count: Int
+  ) -> Compute
+  /// p ← exp(s − logSumExp) and ds ← p·(dp − delta)·scale for the first `visible`, 0 up to `count`.
+  /// p may be s, ds may be dp.
+  static func softmaxBackward(
+    _ s: UnsafePointer<Compute>, _ dp: UnsafePointer<Compute>, into p: UnsafeMutablePointer<Self>,
+    _ ds: UnsafeMutablePointer<Self>, visible: Int, count: Int, logSumExp: Compute, delta: Compute,
+    scale: Compute)
+  /// Σ x ⊙ y.
+  static func dot(_ x: UnsafePointer<Self>, _ y: UnsafePointer<Self>, count: Int) -> Compute
+  /// The largest of at least one element.
+  static func largest(of x: UnsafePointer<Self>, count: Int) -> Compute
+  /// Σ exp(x − largest).
+  static func sumOfExponentials(_ x: UnsafePointer<Self>, minus largest: Compute, count: Int)
+    -> Double
+  /// x ← exp(x − largest)·factor.
+  static func scaleExponentials(
+    _ x: UnsafeMutablePointer<Self>, minus largest: Compute, by factor: Compute, count: Int)
+}
+
+extension Float: RowKernels {
+  @inline(__always)
+  package static func swiGLU(
+    gate: UnsafePointer<Float>, up: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>,
+    count: Int
+  ) { ck_swiglu_f32(gate, up, y, count) }
+
+  @inline(__always)
+  package static func swiGLUBackward(
+    dy: UnsafePointer<Float>, gate: UnsafePointer<Float>, up: UnsafePointer<Float>,
+    dGate: UnsafeMutablePointer<Float>, dUp: UnsafeMutablePointer<Float>, count: Int
+  ) { ck_swiglu_backward_f32(dy, gate, up, dGate, dUp, count) }
+
+  @inline(__always)
+  package static func softmax(
+    _ s: UnsafeMutablePointer<Float>, into p: UnsafeMutablePointer<Float>, visible: Int, count: Int
+  ) -> Float { ck_softmax_f32(s, p, visible, count) }
+
+  @inline(__always)
+  package static func softmaxBackward(
+    _ s: UnsafePointer<Float>, _ dp: UnsafePointer<Float>, into p: UnsafeMutablePointer<Float>,
+    _ ds: UnsafeMutablePointer<Float>, visible: Int, count: Int, logSumExp: Float, delta: Float,
+    scale: Float
+  ) { ck_softmax_backward_f32(s, dp, p, ds, visible, count, logSumExp, delta, scale) }
+
+  @inline(__always)
+  package static func dot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, count: Int) -> Float
+  { ck_dot_f32(x, y, count) }
+
+  @inline(__always)
+  package static func largest(of x: UnsafePointer<Float>, count: Int) -> Float {
+    ck_max_f32(x, count)
+  }
+
+  @inline(__always)
+  package static func sumOfExponentials(
+    _ x: UnsafePointer<Float>, minus largest: Float, count: Int
+  ) -> Double { ck_exp_sum_f32(x, largest, count) }
+
+  @inline(__always)
+  package static func scaleExponentials(
+    _ x: UnsafeMutablePointer<Float>, minus largest: Float, by factor: Float, count: Int
+  ) { ck_exp_scale_f32(x, largest, factor, count) }
+}
+
+extension BFloat16: RowKernels {
+  /// The bits of consecutive elements, as C sees them.
+  @inline(__always)
+  private static func bits(_ x: UnsafePointer<BFloat16>) -> UnsafePointer<UInt16> {
+    UnsafeRawPointer(x).assumingMemoryBound(to: UInt16.self)
+  }
+  @inline(__always)
+  private static func bits(_ x: UnsafeMutablePointer<BFloat16>) -> UnsafeMutablePointer<UInt16> {
+    UnsafeMutableRawPointer(x).assumingMemoryBound(to: UInt16.self)
+  }
+
+  @inline(__always)
+  package static func swiGLU(
+    gate: UnsafePointer<BFloat16>, up: UnsafePointer<BFloat16>,
+    into y: UnsafeMutablePointer<BFloat16>, count: Int
+  ) { ck_swiglu_bf16(bits(gate), bits(up), bits(y), count) }
+
+  @inline(__always)
+  package static func swiGLUBackward(
+    dy: UnsafePointer<BFloat16>, gate: UnsafePointer<BFloat16>, up: UnsafePointer<BFloat16>,
+    dGate: UnsafeMutablePointer<BFloat16>, dUp: UnsafeMutablePointer<BFloat16>, count: Int
+  ) { ck_swiglu_backward_bf16(bits(dy), bits(gate), bits(up), bits(dGate), bits(dUp), count) }
+
+  @inline(__always)
+  package static func softmax(
+    _ s: UnsafeMutablePointer<Float>, into p: UnsafeMutablePointer<BFloat16>, visible: Int,
+    count: Int
+  ) -> Float { ck_softmax_bf16(s, bits(p), visible, count) }
+
+  @inline(__always)
+  package static func softmaxBackward(
+    _ s: UnsafePointer<Float>, _ dp: UnsafePointer<Float>, into p: UnsafeMutablePointer<BFloat16>,
+    _ ds: UnsafeMutablePointer<BFloat16>, visible: Int, count: Int, logSumExp: Float, delta: Float,
+    scale: Float
+  ) {
+    ck_softmax_backward_bf16(s, dp, bits(p), bits(ds), visible, count, logSumExp, delta, scale)
+  }
+
+  @inline(__always)
+  package static func dot(_ x: UnsafePointer<BFloat16>, _ y: UnsafePointer<BFloat16>, count: Int)
+    -> Float
+  { ck_dot_bf16(bits(x), bits(y), count) }
+
+  @inline(__always)
+  package static func largest(of x: UnsafePointer<BFloat16>, count: Int) -> Float {
+    ck_max_bf16(bits(x), count)
+  }
+
+  @inline(__always)
+  package static func sumOfExponentials(
+    _ x: UnsafePointer<BFloat16>, minus largest: Float, count: Int
+  ) -> Double { ck_exp_sum_bf16(bits(x), largest, count) }
+
+  @inline(__always)
+  package static func scaleExponentials(
+    _ x: UnsafeMutablePointer<BFloat16>, minus largest: Float, by factor: Float, count: Int
+  ) { ck_exp_scale_bf16(bits(x), largest, factor, count) }
+}
+
+extension Double: RowKernels {
+  package static func swiGLU(
+    gate: UnsafePointer<Double>, up: UnsafePointer<Double>, into y: UnsafeMutablePointer<Double>,
+    count: Int
+  ) {
+    for i in 0..<count { y[i] = gate[i] / (1 + exp(-gate[i])) * up[i] }
+  }
+
+  package static func swiGLUBackward(
+    dy: UnsafePointer<Double>, gate: UnsafePointer<Double>, up: UnsafePointer<Double>,
+    dGate: UnsafeMutablePointer<Double>, dUp: UnsafeMutablePointer<Double>, count: Int
+  ) {
+    for i in 0..<count {
+      let (d, g, u) = (dy[i], gate[i], up[i])
+      let sigma = 1 / (1 + exp(-g))
+      dGate[i] = d * u * sigma * (1 + g * (1 - sigma))
+      dUp[i] = d * g * sigma
+    }
+  }
+
+  package static func softmax(
+    _ s: UnsafeMutablePointer<Double>, into p: UnsafeMutablePointer<Double>, visible: Int,
+    count: Int
+  ) -> Double {
+    let top = largest(of: s, count: visible)
+    var total = 0.0
+    for i in 0..<visible {
+      s[i] = exp(s[i] - top)
+      total += s[i]
+    }
+    for i in 0..<visible { p[i] = s[i] / total }
+    for i in visible..<max(count, visible) { p[i] = 0 }
+    return top + log(total)
+  }
+
+  package static func softmaxBackward(
+    _ s: UnsafePointer<Double>, _ dp: UnsafePointer<Double>, into p: UnsafeMutablePointer<Double>,
+    _ ds: UnsafeMutablePointer<Double>, visible: Int, count: Int, logSumExp: Double, delta: Double,
+    scale: Double
+  ) {
+    for i in 0..<visible {
+      let (probability, gradient) = (exp(s[i] - logSumExp), dp[i])
+      p[i] = probability
+      ds[i] = probability * (gradient - delta) * scale
+    }
+    for i in visible..<max(count, visible) { (p[i], ds[i]) = (0, 0) }
+  }
+
+  package static func dot(_ x: UnsafePointer<Double>, _ y: UnsafePointer<Double>, count: Int)
+    -> Double
+  {
+    var total = 0.0
+    for i in 0..<count { total += x[i] * y[i] }
+    return total
+  }
+
+  package static func largest(of x: UnsafePointer<Double>, count: Int) -> Double {
+    var largest = x[0]
+    for i in 1..<max(count, 1) where x[i] > largest { largest = x[i] }
+    return largest
+  }
+
+  package static func sumOfExponentials(
+    _ x: UnsafePointer<Double>, minus largest: Double, count: Int
+  ) -> Double {
+    var total = 0.0
+    for i in 0..<count { total += exp(x[i] - largest) }
+    return total
+  }
+
+  package static func scaleExponentials(
+    _ x: UnsafeMutablePointer<Double>, minus largest: Double, by factor: Double, count: Int
+  ) {
+    for i in 0..<count { x[i] = exp(x[i] - largest) * factor }
+  }
+}
