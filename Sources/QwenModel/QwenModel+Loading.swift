@@ -9,11 +9,12 @@ public import Tensor
 extension QwenModel {
   /// Reads the configuration and the weights of a model directory in Hugging Face layout.
   ///
-  /// float32, float16 and bfloat16 files are converted to `dtype`; float32 weights of a float32 file are used where
-  /// they lie, without a copy.
-  public static func load(directory: String, dtype: DType = .float32, on device: Device = .cpu)
-    throws(ModelError) -> QwenModel
-  {
+  /// float32, float16 and bfloat16 files are converted to `dtype`; weights that have it already are used where they
+  /// lie or copied, as `placement` says.
+  public static func load(
+    directory: String, dtype: DType = .float32, placement: Checkpoint.Placement = .mapped,
+    on device: Device = .cpu
+  ) throws(ModelError) -> QwenModel {
     let config = try QwenConfig(directory: directory)
     if let method = config.quantizationMethod {
       throw .config(
@@ -23,7 +24,8 @@ extension QwenModel {
       )
     }
     let model = QwenModel(config)
-    try model.load(checkpoint(directory: directory), dtype: dtype, on: device)
+    try model.load(
+      checkpoint(directory: directory), dtype: dtype, placement: placement, on: device)
     return model
   }
 
@@ -32,9 +34,10 @@ extension QwenModel {
   }
 
   /// Gives every parameter its value from a checkpoint.
-  public func load(_ checkpoint: Checkpoint, dtype: DType = .float32, on device: Device = .cpu)
-    throws(ModelError)
-  {
+  public func load(
+    _ checkpoint: Checkpoint, dtype: DType = .float32, placement: Checkpoint.Placement = .mapped,
+    on device: Device = .cpu
+  ) throws(ModelError) {
     let parameters = namedParameters()
     let expected = Set(parameters.map(\.key))
     let missing = parameters.map(\.key).filter { !checkpoint.contains($0) }
@@ -55,7 +58,8 @@ extension QwenModel {
         }
       }
       for (key, parameter) in parameters {
-        parameter.value = try checkpoint.tensor(key, dtype: dtype, on: device)
+        parameter.value = try checkpoint.tensor(
+          key, dtype: dtype, placement: placement, on: device)
       }
     } catch let error as SafetensorsError {
       throw .checkpoint(error)

@@ -4,6 +4,7 @@ import ArgumentParser
 import OrderedJSON
 import QwenModel
 import SFT
+import Safetensors
 import Tensor
 
 /// Training and decoding speed of this machine on a model.
@@ -48,7 +49,8 @@ struct Bench: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let network = try Session.model(
-      folder, adapter: try adapter.folder(), precision: precision, on: device)
+      folder, adapter: try adapter.folder(), precision: precision,
+      placement: decode == nil ? .owned : .mapped, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =
       try decode.map { try measureDecoding(network, newTokens: $0) }

@@ -4,6 +4,7 @@ import ArgumentParser
 import NN
 import QwenModel
 import SFT
+import Safetensors
 import Tensor
 
 /// LoRA (or full) supervised fine-tuning.
@@ -39,7 +40,8 @@ struct Train: ParsableCommand {
       folder: folder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
     // 2. The model, and what of it is trained.
     let network = try Session.model(
-      folder, adapter: nil, precision: precision, trainsAll: options.full, on: device)
+      folder, adapter: nil, precision: precision, trainsAll: options.full, placement: .owned,
+      on: device)
     let settings = try prepare(
       network, adapterFolder, baseModel: model.model ?? folder, &config, on: device)
     // 3. The run.

@@ -4,6 +4,7 @@ import Files
 import NN
 import OrderedJSON
 import QwenModel
+import Safetensors
 import SFT
 import Tensor
 import Tokenizer
@@ -20,14 +21,15 @@ enum Session {
   /// The model in `folder`, with the adapter in `adapter` where there is one.
   ///
   /// In bfloat16 the frozen weights are kept as such; parameters that are all trained stay float32 and are converted
-  /// where they are used.
+  /// where they are used. `placement` is `.owned` for work of many tokens.
   static func model(
     _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
-    on device: Device
+    placement: Checkpoint.Placement = .mapped, on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = precision.bf16 == true
     let model = try QwenModel.load(
-      directory: folder, dtype: isBFloat16 && !trainsAll ? .bfloat16 : .float32, on: device)
+      directory: folder, dtype: isBFloat16 && !trainsAll ? .bfloat16 : .float32,
+      placement: placement, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
     return model
