@@ -101,6 +101,9 @@ package struct OpCase: Sendable, CustomStringConvertible {
   package let oracle: Oracle
   /// Size of the terms that cancel in a result, where it is not the size of the result.
   package var termSize = 0.0
+  /// How often a value on the way to a result is rounded to the element type: 1 for kernels that compute in float32
+  /// and round their results, more where products take what was rounded before.
+  package var roundings = 1
   /// Floating-point operations, by the usual count of the mathematics (2·m·n·k of a product); 0 when memory is the limit.
   package var flops: Double
   /// Elements of the case's type that must be read and written.
@@ -109,10 +112,11 @@ package struct OpCase: Sendable, CustomStringConvertible {
   /// A case without a gradient.
   package init(
     _ name: String, _ inputs: [OpInput], dtypes: [DType] = [.float32, .float64, .bfloat16],
-    termSize: Double = 0, flops: Double = 0, elementTraffic: Double = 0,
+    termSize: Double = 0, roundings: Int = 1, flops: Double = 0, elementTraffic: Double = 0,
     kernel: @escaping Kernel, oracle: @escaping Oracle
   ) {
     self.termSize = termSize
+    self.roundings = roundings
     self.name = name
     self.inputs = inputs
     self.dtypes = dtypes
@@ -178,7 +182,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
       throw OpCaseFailure(name: name, dtype: dtype, detail: "\(results.count) results")
     }
     for (index, (result, expected)) in zip(results, expected).enumerated() {
-      let tolerance = Tolerance.of(lowest(result.dtype, dtype))
+      let tolerance = Tolerance.of(lowest(result.dtype, dtype), roundings: roundings)
       if let violation = tolerance.violation(
         actual: try HostArray(result), expected: expected, termSize: termSize)
       {

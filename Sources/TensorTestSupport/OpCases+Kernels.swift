@@ -151,7 +151,9 @@ extension OpCases {
       [
         .normal([queries, heads, headDim]), .normal([keys, keyValueHeads, headDim]),
         .normal([keys, keyValueHeads, headDim]),
-      ], dtypes: [.float32, .float64], flops: 4 * visible * Double(heads * headDim)
+      ], dtypes: [.float32, .float64, .bfloat16],
+      // The probabilities, and the output.
+      termSize: 0.25, roundings: 2, flops: 4 * visible * Double(heads * headDim)
     ) { x in
       let (out, logSumExp) = Tensor.attention(
         q: x[0], k: x[1], v: x[2], scale: scale, documents: documents, keyOffset: keyOffset)
@@ -171,8 +173,10 @@ extension OpCases {
     let (q, kv): (Shape, Shape) = ([tokens, heads, headDim], [tokens, keyValueHeads, headDim])
     return OpCase(
       "attention backward [\(tokens), \(heads)/\(keyValueHeads), \(headDim)] \(documents ?? [])",
-      [.normal(q), .normal(q), .normal(kv), .normal(kv)], dtypes: [.float32, .float64],
-      termSize: 1, flops: 14 * visiblePairs(tokens, documents) * Double(heads * headDim)
+      [.normal(q), .normal(q), .normal(kv), .normal(kv)], dtypes: [.float32, .float64, .bfloat16],
+      // The probabilities, the gradient of the scores, the output that it is computed from, and the result.
+      termSize: 1, roundings: 4,
+      flops: 14 * visiblePairs(tokens, documents) * Double(heads * headDim)
     ) { x in
       let (out, logSumExp) = Tensor.attention(
         q: x[1], k: x[2], v: x[3], scale: scale, documents: documents, keyOffset: 0)

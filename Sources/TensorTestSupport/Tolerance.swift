@@ -10,12 +10,14 @@ package struct Tolerance: Sendable {
   package let relative: Double
 
   /// The bound for results of an element type; indices and flags must be equal.
-  package static func of(_ dtype: DType) -> Tolerance {
+  ///
+  /// In bfloat16 every one of the `roundings` on the way to a result adds a unit in the last place.
+  package static func of(_ dtype: DType, roundings: Int = 1) -> Tolerance {
     switch dtype {
     case .float64: Tolerance(relative: 1e-13)
     case .float32: Tolerance(relative: 4e-6)
-    // One unit in the last place: arithmetic is in float32 and rounded once.
-    case .bfloat16: Tolerance(relative: 0x1p-8)
+    // Arithmetic is in float32; half a unit in the last place of a rounded value, and as much again for the sums.
+    case .bfloat16: Tolerance(relative: 0x1p-8 * Double(roundings))
     case .int32, .uint8: Tolerance(relative: 0)
     }
   }
