@@ -19,6 +19,8 @@ public struct ChatTemplate: Sendable {
 
   /// The variable that holds the conversation.
   static let messagesName = "messages"
+  /// The variables that rendering sets itself.
+  public static let reservedNames = [messagesName, "tools", "documents", "add_generation_prompt"]
 
   /// Parses a template; throws `TemplateError.syntax` naming the line.
   public init(source: String, name: String = "chat_template") throws(TemplateError) {
@@ -52,7 +54,7 @@ public struct ChatTemplate: Sendable {
   ///   - documents: objects for retrieval templates, nil for none.
   ///   - addGenerationPrompt: whether to end with the header of an assistant turn.
   ///   - variables: the tokenizer's special tokens ("bos_token" …) and template arguments; they must not
-  ///     name the parameters above.
+  ///     be named as in ``reservedNames``.
   public func render(
     messages: [JSON], tools: [JSON]?, documents: [JSON]? = nil, addGenerationPrompt: Bool,
     variables: JSONObject

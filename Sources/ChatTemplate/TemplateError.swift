@@ -2,7 +2,7 @@
 // asks for more work than a chat template may. Not about JSON files or tokenizers.
 
 /// An error of parsing or rendering a chat template.
-public enum TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum TemplateError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The template is not valid Jinja; `near` is the source text where parsing stopped.
   case syntax(template: String, line: Int, near: String, message: String)
   /// Rendering failed where Python's jinja2 raises; `kind` is Python's exception class.

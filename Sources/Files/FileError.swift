@@ -45,21 +45,36 @@ public enum FileError: Error, Sendable, Hashable, CustomStringConvertible {
     if case .system(_, _, let code) = self { code == ENOENT || code == ENOTDIR } else { false }
   }
 
+  /// The line at fault, from 1; nil where the fault is not one of a line.
+  public var line: Int? {
+    switch self {
+    case .lineTooLong(_, let line, _), .damaged(_, let line, _): line
+    default: nil
+    }
+  }
+
   /// What is wrong, in one line beginning with the path.
   public var description: String {
+    if case .invalidPath(let path) = self {
+      return path.isEmpty ? problem : "\(path.debugDescription): \(problem)"
+    }
+    return "\(path)\(line.map { ":\($0)" } ?? ""): \(problem)"
+  }
+
+  /// What is wrong, without the place.
+  public var problem: String {
     switch self {
-    case .system(let operation, let path, let code):
-      "\(path): cannot \(operation): \(String(cString: strerror(code)))\(Self.hint(code))"
-    case .notARegularFile(let path): "\(path): expected a regular file"
-    case .tooLarge(let path, let maximum): "\(path): expected at most \(maximum) bytes, found more"
-    case .lineTooLong(let path, let line, let maximum):
-      "\(path):\(line): expected a line of at most \(maximum) bytes, found more (is it JSONL?)"
-    case .damaged(let path, let line, let problem): "\(path):\(line): \(problem)"
-    case .notUTF8(let path): "\(path): expected UTF-8 text (is the file in another encoding?)"
-    case .invalidPath(let path):
-      path.isEmpty ? "expected a path, found an empty one" : "\(path.debugDescription): not a path"
-    case .alreadyExists(let path): "\(path): already exists"
-    case .noWriter(let path): "\(path): expected a program that writes to this pipe, found none"
+    case .system(let operation, _, let code):
+      "cannot \(operation): \(String(cString: strerror(code)))\(Self.hint(code))"
+    case .notARegularFile: "expected a regular file"
+    case .tooLarge(_, let maximum): "expected at most \(maximum) bytes, found more"
+    case .lineTooLong(_, _, let maximum):
+      "expected a line of at most \(maximum) bytes, found more (is it JSONL?)"
+    case .damaged(_, _, let problem): problem
+    case .notUTF8: "expected UTF-8 text (is the file in another encoding?)"
+    case .invalidPath(let path): path.isEmpty ? "expected a path, found an empty one" : "not a path"
+    case .alreadyExists: "already exists"
+    case .noWriter: "expected a program that writes to this pipe, found none"
     }
   }
 

@@ -8,6 +8,8 @@ final class Inflater {
   /// Why data cannot be unpacked, in words.
   struct Failure: Error {
     let problem: String
+    /// What to do about it.
+    var hint = "copy the file again"
   }
 
   /// The two bytes that gzip data begins with.
@@ -24,7 +26,7 @@ final class Inflater {
     stream.initialize(to: z_stream())
     if qwen_sft_inflate_init(stream) != Z_OK {
       stream.deallocate()
-      throw Failure(problem: "zlib cannot begin (is there memory left?)")
+      throw Failure(problem: "zlib cannot begin", hint: "is there memory left?")
     }
   }
 
@@ -34,6 +36,8 @@ final class Inflater {
   }
 
   /// Unpacks from `input[range]` into `output`, both as far as they go.
+  ///
+  /// What is whole before damaged data is read and written first; the call after that throws.
   ///
   /// - Returns: how many bytes were read and how many written.
   func inflate(_ input: [UInt8], _ range: Range<Int>, into output: inout [UInt8]) throws(Failure)
@@ -45,7 +49,7 @@ final class Inflater {
       if zeros > 0 { isInPadding = true }
       if zeros == range.count { return (zeros, 0) }
       if isInPadding || inflateReset(stream) != Z_OK {
-        throw Failure(problem: "something follows the end of the gzip data")
+        throw Failure(problem: "something follows the end of the gzip data", hint: "cut it off")
       }
       isInMember = true
     }
@@ -65,13 +69,16 @@ final class Inflater {
       read: count.read - Int(stream.pointee.avail_in),
       written: count.written - Int(stream.pointee.avail_out)
     )
+    // zlib stays at the fault, so that the next call meets it again, with nothing read.
+    if code == Z_DATA_ERROR, done != (0, 0) { return done }
     switch code {
     case Z_OK, Z_BUF_ERROR: break
     case Z_STREAM_END: isInMember = false
-    case Z_MEM_ERROR: throw Failure(problem: "zlib has no memory left")
+    case Z_MEM_ERROR:
+      throw Failure(problem: "zlib has no memory left", hint: "close other programs")
     default:
       let words = stream.pointee.msg.map { String(cString: $0) } ?? "error \(code)"
-      throw Failure(problem: "the gzip data is damaged: \(words) (copy the file again)")
+      throw Failure(problem: "the gzip data is damaged: \(words)")
     }
     return done
   }

@@ -34,6 +34,8 @@ public final class LineReader {
   private var inflater: Inflater?
   private var packed: [UInt8] = []
   private var unreadPacked = 0..<0
+  /// The bytes of the file that were read into `packed` so far.
+  private var packedByteCount = 0
   private var hasBegun = false
 
   /// The longest line taken unless told: 256 MiB.
@@ -117,6 +119,7 @@ public final class LineReader {
     do throws(Inflater.Failure) { inflater = try Inflater() } catch { throw damaged(error) }
     packed = buffer
     unreadPacked = 0..<count
+    packedByteCount = count
   }
 
   private func fill(from inflater: Inflater) throws(FileError) {
@@ -124,10 +127,9 @@ public final class LineReader {
       if unreadPacked.isEmpty {
         let count = try descriptor.read(into: &packed)
         unreadPacked = 0..<count
+        packedByteCount += count
         if count == 0 {
-          if inflater.isInMember {
-            throw damaged(.init(problem: "the gzip data ends early (copy the file again)"))
-          }
+          if inflater.isInMember { throw damaged(.init(problem: "the gzip data ends early")) }
           isAtEnd = true
           return
         }
@@ -140,13 +142,16 @@ public final class LineReader {
       unread = 0..<done.written
       if done.written > 0 { return }
       if done.read == 0, !unreadPacked.isEmpty {
-        throw damaged(.init(problem: "the gzip data is damaged (copy the file again)"))
+        throw damaged(.init(problem: "the gzip data is damaged"))
       }
     }
   }
 
   private func damaged(_ failure: Inflater.Failure) -> FileError {
-    .damaged(path: path, line: lineCount + 1, problem: failure.problem)
+    .damaged(
+      path: path, line: lineCount + 1,
+      problem: "\(failure.problem), at byte \(packedByteCount - unreadPacked.count) of the file "
+        + "(\(failure.hint))")
   }
 
   private func indexOfLineEnd() -> Int? {

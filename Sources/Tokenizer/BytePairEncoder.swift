@@ -18,8 +18,8 @@ struct BytePairEncoder: Sendable {
   struct Scratch: Sendable {
     fileprivate var symbols: [Int32] = []
     fileprivate var candidates: [UInt64] = []
-    fileprivate var previous: [Int] = []
-    fileprivate var next: [Int] = []
+    fileprivate var previous: [Int32] = []
+    fileprivate var next: [Int32] = []
     fileprivate var queue = MergeQueue()
   }
 
@@ -109,28 +109,26 @@ struct BytePairEncoder: Sendable {
   /// into their left neighbour become −1.
   private func mergeWithQueue(_ scratch: inout Scratch) {
     let count = scratch.symbols.count
-    scratch.previous = Array(-1..<(count - 1))
-    scratch.next = Array(1...count)
-    scratch.queue.removeAll()
-    for i in 1..<count {
-      scratch.queue.push(merges.merge(scratch.symbols[i - 1], scratch.symbols[i]), at: i - 1)
-    }
-    while let (merge, left) = scratch.queue.pop() {
-      let right = scratch.next[left]
+    precondition(count <= Int32.max, "BytePairEncoder: a word of \(count) bytes, over 2 GiB")
+    scratch.previous = Array(-1..<Int32(count - 1))
+    scratch.next = Array(1...Int32(count))
+    scratch.queue.fill(scratch.symbols, merges)
+    while let (rank, left) = scratch.queue.pop() {
+      let right = Int(scratch.next[left])
       // A queued merge is stale if either symbol has merged with another one since.
-      guard scratch.symbols[left] >= 0, right < count,
-        merges.merge(scratch.symbols[left], scratch.symbols[right]) == merge
-      else { continue }
+      guard scratch.symbols[left] >= 0, right < count else { continue }
+      let merge = merges.merge(scratch.symbols[left], scratch.symbols[right])
+      guard merge != MergeTable.none, MergeTable.rank(merge) == rank else { continue }
       scratch.symbols[left] = MergeTable.mergedID(merge)
       scratch.symbols[right] = -1
-      let after = scratch.next[right]
-      scratch.next[left] = after
+      let after = Int(scratch.next[right])
+      scratch.next[left] = Int32(after)
       if after < count {
-        scratch.previous[after] = left
+        scratch.previous[after] = Int32(left)
         scratch.queue.push(
           merges.merge(scratch.symbols[left], scratch.symbols[after]), at: left)
       }
-      let before = scratch.previous[left]
+      let before = Int(scratch.previous[left])
       if before >= 0 {
         scratch.queue.push(
           merges.merge(scratch.symbols[before], scratch.symbols[left]), at: before)

@@ -1,32 +1,34 @@
-// The queue of possible merges of a long word: a binary heap, earliest merge first, leftmost of
+// The queue of possible merges of a long word: a heap of four children a node, earliest merge first, leftmost of
 // equals. Whether an entry is still valid is the encoder's question.
 
-/// A binary min-heap of merges and their places.
+/// A min-heap of merge ranks and their places, eight bytes an entry.
 struct MergeQueue: Sendable {
-  private struct Entry {
-    var merge: UInt64
-    var place: Int
+  /// Rank in the upper half, place in the lower: a word has fewer than 2³² symbols.
+  private var heap: [UInt64] = []
 
-    @inline(__always)
-    func precedes(_ other: Entry) -> Bool {
-      merge < other.merge || (merge == other.merge && place < other.place)
+  /// Becomes the queue of the merges of neighbouring `symbols`. Time is linear.
+  mutating func fill(_ symbols: [Int32], _ merges: MergeTable) {
+    heap.removeAll(keepingCapacity: true)
+    for place in 0..<max(symbols.count - 1, 0) {
+      let merge = merges.merge(symbols[place], symbols[place + 1])
+      if merge != MergeTable.none { heap.append(Self.entry(merge, place)) }
+    }
+    var parent = (heap.count + 2) / 4
+    while parent > 0 {
+      parent -= 1
+      sift(heap[parent], downFrom: parent)
     }
   }
-
-  private var heap: [Entry] = []
-
-  /// Empties the queue.
-  mutating func removeAll() { heap.removeAll(keepingCapacity: true) }
 
   /// Adds a merge unless it is `MergeTable.none`.
   mutating func push(_ merge: UInt64, at place: Int) {
     if merge == MergeTable.none { return }
-    let entry = Entry(merge: merge, place: place)
+    let entry = Self.entry(merge, place)
     var child = heap.count
     heap.append(entry)
     while child > 0 {
-      let parent = (child - 1) / 2
-      if !entry.precedes(heap[parent]) { break }
+      let parent = (child - 1) / 4
+      if heap[parent] <= entry { break }
       heap[child] = heap[parent]
       child = parent
     }
@@ -34,19 +36,30 @@ struct MergeQueue: Sendable {
   }
 
   /// Takes the first merge out.
-  mutating func pop() -> (merge: UInt64, place: Int)? {
-    guard let first = heap.first, let entry = heap.popLast() else { return nil }
-    if heap.isEmpty { return (first.merge, first.place) }
-    var parent = 0
+  mutating func pop() -> (rank: UInt32, place: Int)? {
+    guard let first = heap.first, let last = heap.popLast() else { return nil }
+    if !heap.isEmpty { sift(last, downFrom: 0) }
+    return (UInt32(truncatingIfNeeded: first >> 32), Int(UInt32(truncatingIfNeeded: first)))
+  }
+
+  @inline(__always)
+  private static func entry(_ merge: UInt64, _ place: Int) -> UInt64 {
+    UInt64(MergeTable.rank(merge)) << 32 | UInt64(place)
+  }
+
+  /// Puts `entry` in the place of `parent`, or as far below it as it belongs.
+  private mutating func sift(_ entry: UInt64, downFrom parent: Int) {
+    var parent = parent
     while true {
-      var child = 2 * parent + 1
-      if child >= heap.count { break }
-      if child + 1 < heap.count, heap[child + 1].precedes(heap[child]) { child += 1 }
-      if !heap[child].precedes(entry) { break }
+      let first = 4 * parent + 1
+      if first >= heap.count { break }
+      var child = first
+      for other in (first + 1)..<max(min(first + 4, heap.count), first + 1)
+      where heap[other] < heap[child] { child = other }
+      if entry <= heap[child] { break }
       heap[parent] = heap[child]
       parent = child
     }
     heap[parent] = entry
-    return (first.merge, first.place)
   }
 }

@@ -40,6 +40,10 @@ struct MergeTable: Sendable {
     slots[slot(of: Self.pair(left, right))].merge
   }
 
+  /// How early a merge is.
+  @inline(__always)
+  static func rank(_ merge: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: merge >> 32) }
+
   /// The id that a merge makes.
   @inline(__always)
   static func mergedID(_ merge: UInt64) -> Int32 { Int32(truncatingIfNeeded: merge) }

@@ -89,9 +89,29 @@ struct TokenizerPipeline {
     }
     var tokens: [AddedToken] = []
     for (index, entry) in list.enumerated() {
-      tokens.append(try AddedToken(entry, subject: "added_tokens[\(index)]", file: file))
+      let subject = "added_tokens[\(index)]"
+      try checkFields(entry, subject)
+      tokens.append(try AddedToken(entry, subject: subject, file: file))
     }
     return tokens
+  }
+
+  /// Refuses an added token that `tokenizers` cannot read: each must have an id and all flags.
+  ///
+  /// The id has no other use: ids are given out by the order of the tokens, in `tokenizers` as here.
+  private func checkFields(_ entry: JSON, _ subject: String) throws(TokenizerError) {
+    guard entry.objectValue != nil else { return }
+    guard let id = entry["id"]?.integerValue, UInt32(exactly: id) != nil else {
+      throw .malformed(
+        file: file, subject: "\(subject).id", expected: "an integer of 0 to \(UInt32.max)",
+        actual: entry["id"].map(TokenizerFile.text) ?? "nothing", hint: "is the file damaged?")
+    }
+    for flag in ["single_word", "lstrip", "rstrip", "normalized", "special"]
+    where entry[flag]?.boolValue == nil {
+      throw .malformed(
+        file: file, subject: "\(subject).\(flag)", expected: "true or false",
+        actual: entry[flag].map(TokenizerFile.text) ?? "nothing", hint: "is the file damaged?")
+    }
   }
 
   private func unsupported(_ subject: String, _ expected: String, _ value: JSON) -> TokenizerError {
@@ -106,7 +126,7 @@ extension AddedToken {
   static let maximumByteCount = 4096
 
   /// An added token as tokenizer.json and tokenizer_config.json write it: an object with `content`
-  /// and flags. A missing flag is false, and a missing `normalized` is the opposite of `special`.
+  /// and flags. In the latter a missing flag is false, and a missing `normalized` the opposite of `special`.
   init(_ value: JSON, subject: String, file: String) throws(TokenizerError) {
     guard let content = value["content"]?.stringValue else {
       throw .malformed(

@@ -48,12 +48,7 @@ struct Program {
     let errorFile = folder.url("\(name).err")
     try Data(input.utf8).write(to: inputFile)
     for file in [outputFile, errorFile] { try Data().write(to: file) }
-    let process = Process()
-    process.executableURL = Self.executable
-    process.arguments = arguments
-    process.currentDirectoryURL = folder.url
-    let own = ["HOME": folder.url.path, "XDG_CACHE_HOME": folder.url("cache").path]
-    process.environment = own.merging(environment) { $1 }
+    let process = process(arguments, environment: environment)
     process.standardInput = try FileHandle(forReadingFrom: inputFile)
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
@@ -64,6 +59,17 @@ struct Program {
       code: signal + process.terminationStatus,
       output: String(decoding: try Data(contentsOf: outputFile), as: UTF8.self),
       errors: String(decoding: try Data(contentsOf: errorFile), as: UTF8.self))
+  }
+
+  /// The program with `arguments`, its caches in the folder, not yet run.
+  func process(_ arguments: [String], environment: [String: String] = [:]) -> Process {
+    let process = Process()
+    process.executableURL = Self.executable
+    process.arguments = arguments
+    process.currentDirectoryURL = folder.url
+    let own = ["HOME": folder.url.path, "XDG_CACHE_HOME": folder.url("cache").path]
+    process.environment = own.merging(environment) { $1 }
+    return process
   }
 
   /// Runs the words of `line`.

@@ -83,11 +83,14 @@ struct GzipTests {
         do {
           #expect(try read(bytes) == ["one", "twoé"], "byte \(index), bit \(bit)")
         } catch let error as FileError {
-          guard case .damaged(_, let line, _) = error else {
+          guard case .damaged(let path, let line, _) = error else {
             Issue.record("\(error)")
             continue
           }
-          #expect((1...4).contains(line))
+          // What comes before the damage was read as lines.
+          let reader = try LineReader(path: path)
+          while (try? reader.next()) != nil {}
+          #expect(line == reader.lineCount + 1)
         }
       }
     }
@@ -95,6 +98,25 @@ struct GzipTests {
       #expect(throws: FileError.self) { try read(Self.lines + Array(rest.utf8)) }
       #expect(throws: FileError.self) { try read(Self.lines + [0, 0] + Array(rest.utf8)) }
     }
+  }
+
+  @Test("the lines before the damage are read, and the damage has its place in the file")
+  func linesBefore() throws {
+    // The first member is whole; in the second the type of the block is one that there is not.
+    var bytes = Self.lines + Self.rest
+    bytes[Self.lines.count + 10] |= 6
+    let path = folder("f.gz")
+    try AtomicFile.write(bytes, to: path)
+    let reader = try LineReader(path: path)
+    #expect(try reader.next()?.bytes == Array("one".utf8))
+    #expect(try reader.next()?.bytes == Array("twoé".utf8))
+    let error = #expect(throws: FileError.self) { try reader.next() }
+    #expect(error?.line == 3)
+    #expect(
+      error?.description.contains("f.gz:3: the gzip data is damaged: invalid block type, at byte")
+        == true)
+    let offset = error?.problem.split(separator: " ").compactMap { Int($0) }.first ?? 0
+    #expect((Self.lines.count + 10...bytes.count).contains(offset))
   }
 
   @Test("a line that grows without end stops at the limit")

@@ -80,6 +80,41 @@ struct DamagedFileTests {
     #expect(throws: TokenizerError.self) { try Fixture.load(Array(text.utf8)) }
   }
 
+  @Test(
+    "An added token that tokenizers cannot read is an error that names the field",
+    arguments: [
+      ("id", "-5"), ("id", "4294967296"), ("id", "1.0"), ("id", "\"3\""), ("id", "null"),
+      ("id", nil), ("special", "1"), ("special", nil), ("lstrip", nil), ("normalized", "null"),
+      ("content", nil),
+    ])
+  func addedToken(field: String, value: String?) throws {
+    let error = #expect(throws: TokenizerError.self) {
+      try Fixture.load(try Self.file(changing: field, to: value.map { try JSON.parse($0) }))
+    }
+    #expect(error?.description.contains("tokenizer.json: added_tokens[1]") == true)
+    if field != "content" { #expect(error?.description.contains("[1].\(field): ") == true) }
+  }
+
+  @Test("Ids of added tokens do not count, as in tokenizers")
+  func addedTokenIDs() throws {
+    let expected = try Fixture.load(Fixture.bytes("tokenizer.json"))
+    for id in [0, 1, 1_000_000, Int(UInt32.max)] {
+      let tokenizer = try Fixture.load(try Self.file(changing: "id", to: .integer(id)))
+      #expect(tokenizer.addedTokens == expected.addedTokens)
+    }
+  }
+
+  /// The fixture with a field of its second added token changed, or taken out.
+  private static func file(changing field: String, to value: JSON?) throws -> JSON {
+    var file = try #require(Fixture.json("tokenizer.json").objectValue)
+    var tokens = try #require(file["added_tokens"]?.arrayValue)
+    var token = try #require(tokens[1].objectValue)
+    token[field] = value
+    tokens[1] = .object(token)
+    file["added_tokens"] = .array(tokens)
+    return .object(file)
+  }
+
   @Test("Deep nesting is an error")
   func nesting() {
     let deep = String(repeating: "[", count: 200_000)

@@ -14,9 +14,23 @@ public struct ChatTemplateSource: Sendable {
     /// The file it was found in.
     public let path: String
 
-    /// A template.
-    public init(name: String = "default", text: String, path: String) {
-      (self.name, self.text, self.path) = (name, text, path)
+    /// Whether it is one of a list of named templates.
+    private let isNamed: Bool
+
+    /// A template; `isNamed` where its name tells it from others of the same file.
+    public init(name: String = "default", text: String, path: String, isNamed: Bool = false) {
+      (self.name, self.text, self.path, self.isNamed) = (name, text, path, isNamed)
+    }
+
+    /// What errors call it: its file, and where the file holds more than it, its place in it.
+    var label: String { label(of: FileSystem.name(of: path)) }
+
+    /// The label with the folder in front.
+    var fullLabel: String { label(of: path) }
+
+    private func label(of file: String) -> String {
+      if file.utf8.suffix(6).elementsEqual(".jinja".utf8) { return file }
+      return "\(file), chat_template\(isNamed ? " \(RowProblem.shortened(name))" : "")"
     }
   }
 
@@ -115,7 +129,7 @@ public struct ChatTemplateSource: Sendable {
             path: path,
             problem: "chat_template[\(index)]: expected an object with name and template")
         }
-        templates.append(Template(name: name, text: text, path: path))
+        templates.append(Template(name: name, text: text, path: path, isNamed: true))
       }
       return templates
     default:

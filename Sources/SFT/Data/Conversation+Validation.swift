@@ -61,7 +61,8 @@ extension Conversation {
     return self
   }
 
-  private func problem(ofContent message: JSONObject, role: String, index: Int) -> RowProblem? {
+  /// What is wrong with what `message` says; nil for nothing.
+  func problem(ofContent message: JSONObject, role: String, index: Int) -> RowProblem? {
     let callsTools: Bool
     if case .array(let calls)? = message["tool_calls"] {
       callsTools = !calls.isEmpty

@@ -2,8 +2,6 @@
 
 public import ChatTemplate
 public import OrderedJSON
-import Synchronization
-import Tensor
 public import Tokenizer
 
 /// Which assistant turns of a conversation are trained.
@@ -53,13 +51,22 @@ public struct ConversationEncoder: Sendable {
   /// An encoder for the templates of `source`.
   ///
   /// - Parameter variables: further variables for the template, such as `enable_thinking`; they win over the
-  ///   tokenizer's special tokens.
-  /// - Throws: ``DataError/templateSource(path:problem:)`` where a template is missing or does not parse.
+  ///   tokenizer's special tokens. They must not be named as in ``ChatTemplate/reservedNames``.
+  /// - Throws: ``DataError/templateSource(path:problem:)`` where a template is missing,
+  ///   ``DataError/template(_:)`` where it does not parse.
   public init(
     tokenizer: Tokenizer, templates source: ChatTemplateSource, variables: JSONObject = [:]
   )
     throws(DataError)
   {
+    self.init(tokenizer, .success(source), variables)
+    try requireTemplate()
+  }
+
+  /// An encoder whose templates are missed by the first row that needs one.
+  private init(
+    _ tokenizer: Tokenizer, _ source: Result<ChatTemplateSource, DataError>, _ variables: JSONObject
+  ) {
     self.tokenizer = tokenizer
     var all = JSONObject()
     for (role, token) in tokenizer.roleTokens.sorted(by: { $0.key < $1.key }) {
@@ -68,32 +75,40 @@ public struct ConversationEncoder: Sendable {
     for (name, value) in variables { all[name] = value }
     self.variables = all
     plainTemplate = Result { () throws(DataError) in
-      try Self.parse(source.template(withTools: false))
+      try Self.parse(source.get().template(withTools: false))
     }
     toolTemplate = Result { () throws(DataError) in
-      try Self.parse(source.template(withTools: true))
+      try Self.parse(source.get().template(withTools: true))
     }
-    // Only a template for tools: then rows without tools are refused, and no others.
-    _ = try toolTemplate.get()
   }
 
-  /// An encoder for the model in `folder`.
+  /// Asks for a template of rows with tools, which serves other rows too unless there is another for them.
+  ///
+  /// - Throws: ``DataError/templateSource(path:problem:)`` where it is missing, ``DataError/template(_:)`` where
+  ///   it does not parse.
+  public func requireTemplate() throws(DataError) { _ = try toolTemplate.get() }
+
+  /// An encoder for the model in `folder`. Its templates may be missing or damaged: rows of plain text need
+  /// none, and others are refused then.
   public init(folder: String, variables: JSONObject = [:]) throws(DataError) {
     let tokenizer: Tokenizer
     do throws(TokenizerError) { tokenizer = try Tokenizer(directory: folder) } catch {
       throw .tokenizer(error)
     }
-    try self.init(
-      tokenizer: tokenizer, templates: ChatTemplateSource(folder: folder), variables: variables)
+    let source = Result { () throws(DataError) in try ChatTemplateSource(folder: folder) }
+    self.init(tokenizer, source, variables)
   }
 
   private static func parse(_ template: ChatTemplateSource.Template) throws(DataError)
     -> ChatTemplate
   {
     do throws(TemplateError) {
-      return try ChatTemplate(source: template.text, name: "chat template \(template.name)")
+      return try ChatTemplate(source: template.text, name: template.label)
     } catch {
-      throw .templateSource(path: template.path, problem: error.description)
+      guard case .syntax(_, let line, let near, let message) = error else { throw .template(error) }
+      // No row's fault: the folder counts.
+      throw .template(
+        .syntax(template: template.fullLabel, line: line, near: near, message: message))
     }
   }
 
@@ -181,16 +196,14 @@ public struct ConversationEncoder: Sendable {
   // MARK: Many conversations
 
   /// Encodes conversations on all worker threads; results are in the order of the conversations.
-  public func encode(_ conversations: [Conversation]) -> [Result<Encoded, DataError>] {
-    let chunks = Mutex<[Int: [Result<Encoded, DataError>]]>([:])
-    parallelFor(conversations.count, grain: 16) { range in
-      let results = conversations[range].map { conversation in
-        Result { () throws(DataError) in try encode(conversation) }
-      }
-      chunks.withLock { $0[range.lowerBound] = results }
+  ///
+  /// - Throws: ``DataError`` at the first row that cannot be encoded; few rows behind it are begun.
+  public func encode(_ conversations: [Conversation]) throws(DataError) -> [Encoded] {
+    let (encoded, failure) = parallelPrefix(conversations) {
+      (conversation: Conversation) throws(DataError) in try encode(conversation)
     }
-    let results = chunks.withLock { $0 }
-    return results.keys.sorted().flatMap { results[$0] ?? [] }
+    if let failure { throw failure }
+    return encoded
   }
 
   /// What became of the rows of a data set.
@@ -223,8 +236,7 @@ public struct ConversationEncoder: Sendable {
   ) throws(DataError) -> (rows: [EncodedRow], report: Report) {
     var report = Report()
     var rows: [EncodedRow] = []
-    for result in encode(conversations) {
-      let encoded = try result.get()
+    for encoded in try encode(conversations) {
       let row = encoded.row
       report.rowCount += 1
       if encoded.isLastTurnOpen { report.openTurns += 1 }

@@ -1,5 +1,6 @@
 // Why data cannot be read or encoded, each fault with the file and the line of its row.
 
+public import ChatTemplate
 public import Files
 public import Tokenizer
 
@@ -35,12 +36,22 @@ public enum DataError: Error, Sendable, Hashable, CustomStringConvertible {
   case tokenizer(TokenizerError)
   /// The model folder has no usable chat template.
   case templateSource(path: String, problem: String)
+  /// A chat template does not parse.
+  case template(TemplateError)
   /// The template fails on a row.
   case rendering(file: String, line: Int, problem: String)
   /// A row is longer than allowed, and truncation was not.
   case tooLong(file: String, line: Int, tokenCount: Int, maximumLength: Int)
   /// Every row was dropped.
   case nothingLeft(droppedRowCount: Int, maximumLength: Int?)
+
+  /// Whether it was met while rows were read, so that there are more which nobody has seen.
+  public var isOfReading: Bool {
+    switch self {
+    case .file, .badArray: true
+    default: false
+    }
+  }
 
   /// What is wrong, in one line.
   public var description: String {
@@ -53,7 +64,8 @@ public enum DataError: Error, Sendable, Hashable, CustomStringConvertible {
       "\(files.joined(separator: ", ")): expected rows, found none (one JSON object a line)"
     case .tokenizer(let error): error.description
     case .templateSource(let path, let problem): "\(path): \(problem)"
-    case .rendering(let file, let line, let problem): "\(file):\(line): chat template: \(problem)"
+    case .template(let error): error.description
+    case .rendering(let file, let line, let problem): "\(file):\(line): \(problem)"
     case .tooLong(let file, let line, let count, let maximum):
       "\(file):\(line): expected at most \(maximum) tokens (--max_seq_length), found \(count)"
     case .nothingLeft(let count, let maximum):

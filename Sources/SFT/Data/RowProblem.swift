@@ -48,6 +48,8 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
   case tooLong(tokenCount: Int, maximumLength: Int)
   /// Nothing trained is within the length allowed.
   case cutOff(tokenCount: Int, maximumLength: Int)
+  /// A trained turn that was nothing but reasoning, which is left out.
+  case emptiedTurn(place: String)
   /// Tokens that span the end of the prompt, which are trained with the completion.
   case mergedBoundary(text: String)
   /// The file begins with a byte order mark.
@@ -66,7 +68,8 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
   /// Whether the row can be trained on all the same.
   public var isUsable: Bool {
     switch self {
-    case .duplicate, .tooLong, .cutOff, .mergedBoundary, .byteOrderMark, .duplicateKey,
+    case .duplicate, .tooLong, .cutOff, .emptiedTurn, .mergedBoundary, .byteOrderMark,
+      .duplicateKey,
       .controlCharacter, .replacementCharacter, .specialToken, .roleOrder:
       true
     default: false
@@ -101,6 +104,7 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .duplicate: "duplicate"
     case .tooLong: "too_long"
     case .cutOff: "cut_off"
+    case .emptiedTurn: "emptied_turn"
     case .mergedBoundary: "merged_boundary"
     case .byteOrderMark: "byte_order_mark"
     case .duplicateKey: "duplicate_key"
@@ -135,11 +139,13 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .turnsNotTold:
       "weight, train and prompt/completion need a template that tells assistant turns apart"
     case .noEndOfText: "plain text ends with the tokenizer's eos_token, and it has none"
-    case .notRendered(let problem): "chat template: \(problem)"
+    case .notRendered(let problem): problem
     case .duplicate(let file, let line): "the same row as \(file):\(line)"
     case .tooLong(let count, let maximum): "\(count) tokens, more than \(maximum)"
     case .cutOff(let count, let maximum):
       "\(count) tokens, of which the first \(maximum) train nothing: the row is dropped"
+    case .emptiedTurn(let place):
+      "\(place): nothing is left without the reasoning, so that only the turn's end is trained"
     case .mergedBoundary(let text):
       "the prompt's end \(text.debugDescription) merges with the completion and is trained with it"
     case .byteOrderMark: "the file begins with a byte order mark"
@@ -179,6 +185,7 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .duplicate: "remove one, unless it is meant to count twice"
     case .tooLong: "it is cut to --max_seq_length"
     case .cutOff: "raise --max_seq_length, shorten the context, or use --truncation keep_end"
+    case .emptiedTurn: "write an answer, or remove the row"
     case .mergedBoundary: "end the prompt with a newline, or begin the completion with a space"
     case .byteOrderMark: "it is skipped; save the file without BOM"
     case .duplicateKey: "remove the first"

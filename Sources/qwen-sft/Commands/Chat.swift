@@ -43,6 +43,7 @@ struct Chat: ParsableCommand {
     if prompt != nil && messages != nil {
       throw ValidationError("--prompt and --messages exclude each other")
     }
+    _ = try EncodingOptions.variables(templateKwargs)
   }
 
   mutating func run() throws {
@@ -51,7 +52,9 @@ struct Chat: ParsableCommand {
     let adapterFolder = try adapter.folder()
     Session.noteUnsupported(precision)
     let questions = try questions()
-    let encoder = try ConversationEncoder(folder: folder, variables: templateVariables())
+    let encoder = try ConversationEncoder(
+      folder: folder, variables: EncodingOptions.variables(templateKwargs))
+    try encoder.requireTemplate()
     let network = try Session.model(
       folder, adapter: adapterFolder, precision: precision, on: device)
     let answerer = Answerer(
@@ -94,18 +97,6 @@ struct Chat: ParsableCommand {
     }
     Diagnostics.notice("no prompt: asking the first question of the sample data")
     return [first]
-  }
-
-  private func templateVariables() throws -> JSONObject {
-    guard let templateKwargs else { return [:] }
-    let value: JSON
-    do { value = try JSON.parse(templateKwargs) } catch {
-      throw ValidationError("--template_kwargs: \(error)")
-    }
-    guard case .object(let object) = value else {
-      throw ValidationError("--template_kwargs: expected an object, found \(value.kindDescription)")
-    }
-    return object
   }
 }
 

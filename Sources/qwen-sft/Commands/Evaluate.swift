@@ -34,15 +34,18 @@ struct Evaluate: ParsableCommand {
     Session.noteUnsupported(precision)
     let encoder = try encoding.encoder(folder: folder)
     var rows: [EncodedRow] = []
+    var openCount = 0
     try forEachBatch(ofRowsIn: paths, format: data.dataFormat) { batch in
       // A row that trains nothing, such as a question without an answer, counts as a row without a token.
       let conversations = try batch.map { try $0.conversation.get().validatedForRendering() }
-      for encoded in encoder.encode(conversations.map(encoding.prepared)) {
-        let row = try encoded.get().row
+      for encoded in try encoder.encode(conversations.map(encoding.prepared)) {
+        let row = encoded.row
+        if encoded.isLastTurnOpen { openCount += 1 }
         rows.append(
           try data.maxSeqLength.map { try row.truncated(to: $0, .keepStart) ?? row } ?? row)
       }
     }
+    if openCount > 0 { TrainingData.noteOpenTurns(openCount) }
     let network = try Session.model(
       folder, adapter: adapterFolder, precision: precision, on: device)
     let file = try logprobs.map { try AtomicFile(path: $0) }

@@ -26,6 +26,7 @@ struct AnswerPrinter {
     self.display = display == .dim && !StandardOutput.isTerminal ? .off : display
     begin = tokenizer.tokenID(for: "<think>")
     end = tokenizer.tokenID(for: "</think>")
+    if self.display == .dim { Interrupts.resetTerminalAtEnd() }
   }
 
   /// Takes the next token.

@@ -3,7 +3,7 @@
 import Glibc
 import Synchronization
 
-/// Requests to stop.
+/// Requests to stop, and what a signal leaves behind.
 enum Interrupts {
   private static let received = Atomic<Int32>(0)
 
@@ -13,6 +13,19 @@ enum Interrupts {
       signal(number) { number in
         Interrupts.received.store(number, ordering: .relaxed)
         signal(number, SIG_DFL)
+      }
+    }
+  }
+
+  /// Sees to it that a signal that ends the process gives the terminal on standard output its plain letters back.
+  static func resetTerminalAtEnd() {
+    for number in [SIGINT, SIGQUIT, SIGTERM] {
+      signal(number) { number in
+        // Only what a signal handler may do: no allocation, no lock.
+        let reset: (UInt8, UInt8, UInt8, UInt8) = (0x1B, 0x5B, 0x30, 0x6D)
+        withUnsafeBytes(of: reset) { _ = write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+        signal(number, SIG_DFL)
+        raise(number)
       }
     }
   }

@@ -17,9 +17,15 @@ enum TrainingData {
     config: TrainingConfig
   ) throws -> [EncodedRow] {
     let encoder = try encoding.encoder(folder: folder)
+    let conversations = try ConversationReader.readAll(paths, format: format).map(encoding.prepared)
+    let emptiedCount = conversations.count { !encoder.emptiedTurns(of: $0).isEmpty }
+    if emptiedCount > 0 {
+      Diagnostics.notice(
+        "\(emptiedCount) rows have trained turns that are empty without their reasoning "
+          + "(data check names them)")
+    }
     let (rows, report) = try encoder.trainingRows(
-      ConversationReader.readAll(paths, format: format).map(encoding.prepared),
-      maximumLength: config.maxSeqLength,
+      conversations, maximumLength: config.maxSeqLength,
       truncation: config.truncation)
     if report.openTurns > 0 { noteOpenTurns(report.openTurns) }
     let dropped = report.droppedTooLong + report.droppedCutOff

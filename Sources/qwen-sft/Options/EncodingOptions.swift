@@ -1,6 +1,7 @@
 // How conversations become text and labels, as far as the command line has a say in it.
 
 public import ArgumentParser
+import ChatTemplate
 import OrderedJSON
 public import SFT
 
@@ -28,23 +29,30 @@ struct EncodingOptions: ParsableArguments {
   )
   var templateKwargs: String?
 
-  /// The variables of `--template_kwargs`.
-  func variables() throws -> JSONObject {
-    guard let templateKwargs else { return [:] }
+  mutating func validate() throws { _ = try Self.variables(templateKwargs) }
+
+  /// The variables that `--template_kwargs` gives as `text`.
+  static func variables(_ text: String?) throws -> JSONObject {
+    guard let text else { return [:] }
     let value: JSON
-    do throws(JSONError) { value = try JSON.parse(templateKwargs) } catch {
+    do throws(JSONError) { value = try JSON.parse(text) } catch {
       throw ValidationError("--template_kwargs: expected a JSON object: \(error.description)")
     }
     guard case .object(let object) = value else {
       throw ValidationError(
         "--template_kwargs: expected a JSON object, found \(value.kindDescription)")
     }
+    for name in ChatTemplate.reservedNames where object[name] != nil {
+      throw ValidationError(
+        "--template_kwargs: expected variables of the template's own, found \"\(name)\" "
+          + "(rendering sets \(ChatTemplate.reservedNames.joined(separator: ", ")) itself)")
+    }
     return object
   }
 
   /// The encoder of the model in `folder`.
   func encoder(folder: String) throws -> ConversationEncoder {
-    var encoder = try ConversationEncoder(folder: folder, variables: variables())
+    var encoder = try ConversationEncoder(folder: folder, variables: Self.variables(templateKwargs))
     encoder.trainedTurns = trainOn
     return encoder
   }

@@ -218,6 +218,34 @@ struct ConversationTests {
       ])
   }
 
+  @Test("thinking is left out of text parts, and turns that nothing is left of are told")
+  func withoutThinkingInParts() throws {
+    func parts(_ texts: String...) -> JSON {
+      .array(texts.map { ["type": "text", "text": .string($0)] })
+    }
+    let conversation = Conversation(
+      messages: [
+        ["role": "assistant", "content": parts("<think>x", "y</think>\n\nz", "end")],
+        ["role": "assistant", "content": parts("a", "b")],
+        ["role": "assistant", "content": parts("<think>x</think>")],
+        ["role": "assistant", "content": "<think>x</think>\n"],
+      ], trainedMessages: [true, true, true, false]
+    ).withoutThinking()
+    #expect(
+      conversation.messages.map { $0["content"] } == [
+        parts("z", "end"), parts("a", "b"), parts(""), "",
+      ])
+    var encoder = try DataTest.encoder(DataTest.plainTemplate)
+    let place = RowProblem.emptiedTurn(place: "messages[2].content")
+    #expect(encoder.emptiedTurns(of: conversation) == [place])
+    encoder.trainedTurns = .last
+    #expect(encoder.emptiedTurns(of: conversation) == [place])
+    let other = Conversation(messages: [
+      ["role": "assistant", "content": ""], ["role": "assistant", "content": "a"],
+    ])
+    #expect(encoder.emptiedTurns(of: other).isEmpty)
+  }
+
   @Test("equal rows of different places are duplicates")
   func duplicates() {
     let first = Conversation(messages: [["role": "user", "content": "é"]], file: "a", line: 1)

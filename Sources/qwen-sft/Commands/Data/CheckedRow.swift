@@ -11,13 +11,10 @@ struct CheckedRow: Sendable {
     var (turns, assistantTurns) = (0, 0)
     /// Tokens, uncut, and those that are trained.
     var (tokens, trainedTokens) = (0, 0)
-    /// Two independent 64-bit digests that stand for the row: files may be larger than memory.
-    var digest = Digest()
-  }
-
-  /// A digest of 128 bits.
-  struct Digest: Hashable {
-    var (first, second) = (0, 0)
+    /// A keyed digest that stands for the row: files may be larger than memory.
+    var digest: UInt64 = 0
+    /// Whether the template left the last turn open.
+    var isLastTurnOpen = false
   }
 
   /// The file.
@@ -69,9 +66,10 @@ extension CheckedRow {
       problems += faults
       return
     }
+    let prepared = checker.encoding.prepared(conversation)
     let encoded: ConversationEncoder.Encoded
     do throws(DataError) {
-      encoded = try checker.encoder.encode(checker.encoding.prepared(conversation))
+      encoded = try checker.encoder.encode(prepared)
     } catch {
       switch error {
       case .rendering(_, _, let problem): problems.append(.notRendered(problem: problem))
@@ -85,6 +83,7 @@ extension CheckedRow {
       problems.append(.nothingTrained(tokenCount: tokenCount))
       return
     }
+    problems += checker.encoder.emptiedTurns(of: prepared)
     problems += checker.inspector.warnings(of: conversation)
     if let text = encoded.mergedBoundary { problems.append(.mergedBoundary(text: text)) }
     if let maximum = checker.maximumLength, tokenCount > maximum {
@@ -99,20 +98,11 @@ extension CheckedRow {
     counts.assistantTurns = conversation.messages.count { $0["role"]?.stringValue == "assistant" }
     counts.tokens = tokenCount
     counts.trainedTokens = encoded.row.trainedTokenCount
-    counts.digest = Digest(conversation)
+    // The hasher's key is this process's own, so that no file can be made to collide.
+    var hasher = Hasher()
+    hasher.combine(conversation)
+    counts.digest = UInt64(bitPattern: Int64(hasher.finalize()))
+    counts.isLastTurnOpen = encoded.isLastTurnOpen
     self.counts = counts
-  }
-}
-
-extension CheckedRow.Digest {
-  /// The digest of what `conversation` says.
-  init(_ conversation: Conversation) {
-    func digest(_ salt: Int) -> Int {
-      var hasher = Hasher()
-      hasher.combine(salt)
-      hasher.combine(conversation)
-      return hasher.finalize()
-    }
-    self.init(first: digest(0), second: digest(1))
   }
 }

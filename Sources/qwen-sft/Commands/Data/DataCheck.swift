@@ -24,21 +24,34 @@ struct DataCheck: ParsableCommand {
     let checker = CheckedRow.Checker(
       encoder: try encoding.encoder(folder: model.folder()), encoding: encoding,
       maximumLength: data.maxSeqLength)
-    var report = DataReport(maximumLength: data.maxSeqLength)
-    try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
-      let results = parallelMap(rows) { row in
-        Result { () throws(DataError) in try CheckedRow(row, checker) }
-      }
-      for result in results { report.add(try result.get()) }
-    }
+    let report = try report(on: try data.paths(), checker)
+    if report.openTurnCount > 0 { TrainingData.noteOpenTurns(report.openTurnCount) }
     if json {
       try StandardOutput.write(line: report.json.serialized())
     } else {
       try StandardOutput.write(report.table)
     }
+    if let damage = report.damage { throw damage }
     if let first = report.firstUnusable {
       throw CLIError.unusableRows(
         count: report.unusableCount, of: report.rowCount, first: first.description)
     }
+  }
+
+  private func report(on paths: [String], _ checker: CheckedRow.Checker) throws -> DataReport {
+    var report = DataReport(maximumLength: data.maxSeqLength)
+    do {
+      try forEachBatch(ofRowsIn: paths, format: data.dataFormat) { rows in
+        let (checked, failure) = parallelPrefix(rows) {
+          (row: ConversationReader.Row) throws(DataError) in try CheckedRow(row, checker)
+        }
+        for row in checked { report.add(row) }
+        if let failure { throw failure }
+      }
+    } catch let error as DataError where error.isOfReading && report.rowCount > 0 {
+      // The rows before the damage are worth a report.
+      report.add(damage: error)
+    }
+    return report
   }
 }

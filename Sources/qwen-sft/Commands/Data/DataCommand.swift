@@ -27,21 +27,27 @@ extension Conversation {
 ///
 /// The rows have the form that rendering needs; the rest of what they must keep is not asked for.
 ///
-/// - Throws: ``DataError/noRows(files:)`` where there is none.
+/// - Throws: ``DataError/noRows(files:)`` where there is none; where a file cannot be read to its end, the reason,
+///   after the rows before it.
 func forEachBatch(
   ofRowsIn paths: [String], format: DataFormat, _ body: ([ConversationReader.Row]) throws -> Void
 ) throws {
   let reader = ConversationReader(paths: paths, format: format, isValidating: false)
   var batch: [ConversationReader.Row] = []
   var hasRows = false
-  while let row = try reader.next() {
-    hasRows = true
-    batch.append(row)
+  var failure: DataError?
+  while failure == nil {
+    do throws(DataError) {
+      guard let row = try reader.next() else { break }
+      batch.append(row)
+    } catch { failure = error }
+    hasRows = hasRows || !batch.isEmpty
     if batch.count == 512 {
       try body(batch)
       batch.removeAll(keepingCapacity: true)
     }
   }
-  guard hasRows else { throw DataError.noRows(files: paths) }
   if !batch.isEmpty { try body(batch) }
+  if let failure { throw failure }
+  guard hasRows else { throw DataError.noRows(files: paths) }
 }

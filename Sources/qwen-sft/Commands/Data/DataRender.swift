@@ -23,15 +23,13 @@ struct DataRender: ParsableCommand {
     let encoder = try encoding.encoder(folder: model.folder())
     let (encoding, addsPrompt) = (encoding, addGenerationPrompt)
     try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
-      let texts = parallelMap(rows) { row in
-        Result {
-          let conversation = encoding.prepared(
-            try row.conversation.get().validatedForRendering())
-          let text = try encoder.text(of: conversation, addGenerationPrompt: addsPrompt)
-          return JSON.string(text).serializedBytes()
-        }
+      let (texts, failure) = parallelPrefix(rows) { row in
+        let conversation = encoding.prepared(try row.conversation.get().validatedForRendering())
+        let text = try encoder.text(of: conversation, addGenerationPrompt: addsPrompt)
+        return JSON.string(text).serializedBytes()
       }
-      for text in texts { try StandardOutput.write(try text.get() + [0x0A]) }
+      for text in texts { try StandardOutput.write(text + [0x0A]) }
+      if let failure { throw failure }
     }
   }
 }

@@ -1,6 +1,7 @@
 // The figures of `data check`: counting only. Rows are read and encoded elsewhere. What is kept grows with the
-// number of rows by a digest each, and by nothing else.
+// number of rows by what SeenRows keeps, and by nothing else.
 
+import Files
 import OrderedJSON
 import SFT
 
@@ -12,11 +13,20 @@ struct DataReport: Sendable {
     let file: String
     /// The line on which the row begins, from 1.
     let line: Int
-    /// What is wrong.
-    let problem: RowProblem
+    /// What is wrong; nil where the file cannot be read on.
+    let problem: RowProblem?
+    /// Why the file cannot be read on.
+    var damage = ""
+
+    /// Whether the row can be trained on all the same.
+    var isUsable: Bool { problem?.isUsable ?? false }
+    /// The kind of the fault as a word for programs.
+    var kind: String { problem?.kind ?? "unreadable_file" }
 
     /// "data.jsonl:7: no assistant turn … (add the answer, or remove the row)".
-    var description: String { "\(file):\(line): \(problem.text)" }
+    var description: String {
+      "\(file):\(line): \(problem?.text ?? "\(damage); the rest was not read")"
+    }
   }
 
   /// Rows, usable or not.
@@ -27,11 +37,15 @@ struct DataReport: Sendable {
   private(set) var (turnCount, assistantTurnCount) = (0, 0)
   /// Tokens of the usable rows, uncut, and those that are trained.
   private(set) var (tokenCount, trainedTokenCount) = (0, 0)
-  /// The faults, in order; of very many the first.
+  /// The rows whose last turn the template left open.
+  private(set) var openTurnCount = 0
+  /// Faults and warnings, in order; of very many the first.
   private(set) var faults: [Fault] = []
-  /// All faults.
-  private(set) var faultCount = 0
-  /// How often each kind of fault was met.
+  /// The faults that make rows unusable, and those that do not.
+  private(set) var (faultCount, warningCount) = (0, 0)
+  /// Why the files were not read to their end.
+  private(set) var damage: DataError?
+  /// How often each kind of fault or warning was met.
   private(set) var countOfKind: [String: Int] = [:]
   /// The first row that cannot be trained on.
   private(set) var firstUnusable: Fault?
@@ -39,14 +53,11 @@ struct DataReport: Sendable {
   private let maximumLength: Int?
   /// How many rows have each length.
   private var countOfLength: [Int: Int] = [:]
-  private var placeOfRow: [CheckedRow.Digest: Place] = [:]
-  private var files: [String] = []
-
-  /// A row's place in little space.
-  private struct Place {
-    let file: UInt32
-    let line: UInt32
-  }
+  private var seenRows = SeenRows()
+  /// The kinds of warnings among `countOfKind`.
+  private var kindsOfWarnings: Set<String> = []
+  /// The place of the last row.
+  private var lastPlace = (file: "", line: 0)
 
   /// The most faults that are kept.
   private static let maximumFaultCount = 100_000
@@ -59,6 +70,7 @@ struct DataReport: Sendable {
   /// Counts a row.
   mutating func add(_ row: CheckedRow) {
     rowCount += 1
+    lastPlace = (row.file, row.line)
     for problem in row.problems {
       note(Fault(file: row.file, line: row.line, problem: problem))
     }
@@ -71,25 +83,37 @@ struct DataReport: Sendable {
     tokenCount += counts.tokens
     trainedTokenCount += counts.trainedTokens
     countOfLength[counts.tokens, default: 0] += 1
-    noteDuplicate(row, counts.digest)
+    if counts.isLastTurnOpen { openTurnCount += 1 }
+    if let first = seenRows.firstPlace(counts.digest, file: row.file, line: row.line) {
+      let problem = RowProblem.duplicate(file: first.file, line: first.line)
+      note(Fault(file: row.file, line: row.line, problem: problem))
+    }
+  }
+
+  /// Notes that the files cannot be read on.
+  mutating func add(damage: DataError) {
+    self.damage = damage
+    switch damage {
+    case .file(let error):
+      let line = error.line ?? (error.path == lastPlace.file ? lastPlace.line + 1 : 1)
+      note(Fault(file: error.path, line: line, problem: nil, damage: error.problem))
+    case .badArray(let file, let message, let line, let column):
+      let words = "bad JSON: \(message), column \(column)"
+      note(Fault(file: file, line: line, problem: nil, damage: words))
+    default: break
+    }
   }
 
   private mutating func note(_ fault: Fault) {
-    faultCount += 1
-    countOfKind[fault.problem.kind, default: 0] += 1
-    if faults.count < Self.maximumFaultCount { faults.append(fault) }
-    if firstUnusable == nil, !fault.problem.isUsable { firstUnusable = fault }
-  }
-
-  private mutating func noteDuplicate(_ row: CheckedRow, _ digest: CheckedRow.Digest) {
-    if let earlier = placeOfRow[digest] {
-      let problem = RowProblem.duplicate(file: files[Int(earlier.file)], line: Int(earlier.line))
-      note(Fault(file: row.file, line: row.line, problem: problem))
-      return
+    if fault.isUsable {
+      warningCount += 1
+      kindsOfWarnings.insert(fault.kind)
+    } else {
+      faultCount += 1
     }
-    if files.last?.utf8.elementsEqual(row.file.utf8) != true { files.append(row.file) }
-    placeOfRow[digest] = Place(
-      file: UInt32(clamping: files.count - 1), line: UInt32(clamping: row.line))
+    countOfKind[fault.kind, default: 0] += 1
+    if faults.count < Self.maximumFaultCount { faults.append(fault) }
+    if firstUnusable == nil, !fault.isUsable { firstUnusable = fault }
   }
 
   /// Rows that were there before.
@@ -134,22 +158,29 @@ struct DataReport: Sendable {
     for percent in Self.percents { length["p\(percent)"] = .integer(lengths.percentile(percent)) }
     length["max"] = .integer(lengths.sorted.last?.length ?? 0)
     length["mean"] = .number(lengths.count == 0 ? 0 : Double(tokenCount) / Double(lengths.count))
-    let kinds = countOfKind.sorted { $0.key < $1.key }.map { ($0.key, JSON.integer($0.value)) }
+    func kinds(_ areWarnings: Bool) -> JSON {
+      let kinds = countOfKind.filter { kindsOfWarnings.contains($0.key) == areWarnings }
+        .sorted { $0.key < $1.key }
+      return .object(JSONObject(kinds.map { ($0.key, JSON.integer($0.value)) }))
+    }
     return [
       "rows": .integer(rowCount), "usable_rows": .integer(rowCount - unusableCount),
       "turns": .integer(turnCount), "assistant_turns": .integer(assistantTurnCount),
       "tokens": .integer(tokenCount), "trained_tokens": .integer(trainedTokenCount),
       "length": .object(length), "max_seq_length": maximumLength.map(JSON.integer) ?? .null,
       "rows_over": .integer(overCount), "rows_cut_off": .integer(cutOffCount),
-      "duplicate_rows": .integer(duplicateCount), "fault_count": .integer(faultCount),
-      "fault_kinds": .object(JSONObject(kinds)),
+      "duplicate_rows": .integer(duplicateCount), "open_turns": .integer(openTurnCount),
+      "is_whole": .bool(damage == nil), "fault_count": .integer(faultCount),
+      "warning_count": .integer(warningCount), "fault_kinds": kinds(false),
+      "warning_kinds": kinds(true),
       "faults": .array(
         faults.map { fault in
           [
             "file": .string(fault.file), "line": .integer(fault.line),
-            "kind": .string(fault.problem.kind), "problem": .string(fault.problem.description),
-            "advice": fault.problem.advice.map(JSON.string) ?? .null,
-            "usable": .bool(fault.problem.isUsable),
+            "kind": .string(fault.kind),
+            "problem": .string(fault.problem?.description ?? fault.damage),
+            "advice": fault.problem?.advice.map(JSON.string) ?? .null,
+            "usable": .bool(fault.isUsable),
           ]
         }),
     ]
@@ -174,8 +205,8 @@ struct DataReport: Sendable {
           + "\(overCount) rows, \(cutOffCount) of them with nothing trained left")
     }
     lines.append("duplicates      \(duplicateCount)")
-    lines += section("faults", faults.filter { !$0.problem.isUsable })
-    lines += section("warnings", faults.filter(\.problem.isUsable))
+    lines += section("faults", faults.filter { !$0.isUsable })
+    lines += section("warnings", faults.filter(\.isUsable))
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -184,8 +215,8 @@ struct DataReport: Sendable {
     var shownOfKind: [String: Int] = [:]
     var lines: [String] = []
     for fault in faults {
-      shownOfKind[fault.problem.kind, default: 0] += 1
-      guard (shownOfKind[fault.problem.kind] ?? 0) <= Self.shownFaultCount else { continue }
+      shownOfKind[fault.kind, default: 0] += 1
+      guard (shownOfKind[fault.kind] ?? 0) <= Self.shownFaultCount else { continue }
       lines.append("  " + Diagnostics.oneLine(fault.description))
     }
     for kind in shownOfKind.keys.sorted() {

@@ -24,18 +24,15 @@ struct DataTokenize: ParsableCommand {
     let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
     var (droppedCount, openCount) = (0, 0)
     try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
-      let lines = parallelMap(rows) { row in
-        Result { () -> (bytes: [UInt8]?, isLastTurnOpen: Bool) in
-          let conversation = encoding.prepared(
-            try row.conversation.get().validatedForRendering())
-          let encoded = try encoder.encode(conversation)
-          let row = encoded.row
-          let cut = try maximum.map { try row.truncated(to: $0, truncation) } ?? row
-          return (cut.map { $0.json.serializedBytes() }, encoded.isLastTurnOpen)
-        }
+      let (lines, failure) = parallelPrefix(rows) {
+        row -> (bytes: [UInt8]?, isLastTurnOpen: Bool) in
+        let conversation = encoding.prepared(try row.conversation.get().validatedForRendering())
+        let encoded = try encoder.encode(conversation)
+        let row = encoded.row
+        let cut = try maximum.map { try row.truncated(to: $0, truncation) } ?? row
+        return (cut.map { $0.json.serializedBytes() }, encoded.isLastTurnOpen)
       }
-      for line in lines {
-        let (bytes, isLastTurnOpen) = try line.get()
+      for (bytes, isLastTurnOpen) in lines {
         if isLastTurnOpen { openCount += 1 }
         if let bytes {
           try StandardOutput.write(bytes + [0x0A])
@@ -43,6 +40,7 @@ struct DataTokenize: ParsableCommand {
           droppedCount += 1
         }
       }
+      if let failure { throw failure }
     }
     if openCount > 0 { TrainingData.noteOpenTurns(openCount) }
     if droppedCount > 0 {

@@ -41,7 +41,7 @@ enum PreviewPage {
     pre { border: 1px solid var(--line); border-radius: 8px; padding: 1rem; line-height: 1.9; white-space: pre-wrap; overflow-wrap: anywhere; }
     pre span, pre mark, pre b { border-radius: 3px; box-shadow: inset 0 0 0 1px var(--line); padding: 1px 0; }
     mark { background: var(--trained); color: inherit; }
-    pre mark { box-shadow: inset 0 0 0 1px var(--line), inset 0 -2px 0 var(--edge); }
+    pre mark { padding-bottom: 3px; box-shadow: inset 0 0 0 1px var(--line), inset 0 -2px 0 var(--edge); }
     b { color: var(--special); font-weight: 600; }
     i { opacity: .5; font-style: normal; }
     pre :hover { outline: 2px solid var(--edge); }
