@@ -100,6 +100,12 @@ float ck_dot_f32(const float *x, const float *y, size_t count) {
 float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count) {
   CALL(dot_bf16, x, y, count)
 }
+void ck_matvec_f32(const float *w, const float *x, float *y, size_t rows, size_t columns) {
+  CALL(matvec_f32, w, x, y, rows, columns)
+}
+void ck_matvec_bf16(const uint16_t *w, const float *x, float *y, size_t rows, size_t columns) {
+  CALL(matvec_bf16, w, x, y, rows, columns)
+}
 float ck_max_f32(const float *x, size_t count) {
   CALL(max_f32, x, count)
 }
@@ -123,4 +129,9 @@ void ck_widen(const uint16_t *x, float *y, size_t count) {
 }
 void ck_narrow(const float *x, uint16_t *y, size_t count) {
   CALL(narrow, x, y, count)
+}
+void ck_split_pairs(const float *x, float *y, size_t count) {
+  for (size_t start = 0; start < count; start += 32)
+    for (size_t i = 0; i < 32; i++)
+      y[start + (i % 2) * 16 + i / 2] = start + i < count ? x[start + i] : 0;
 }

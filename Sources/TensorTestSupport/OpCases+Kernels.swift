@@ -7,7 +7,7 @@ extension OpCases {
     var cases: [OpCase] = []
     let sizes = [
       (1, 1, 1), (1, 17, 3), (3, 1, 17), (1, 1, 9), (5, 7, 1), (17, 33, 9), (64, 48, 40), (0, 3, 2),
-      (3, 2, 0), (1, 3, 0), (97, 131, 80), (64, 70, 200),
+      (3, 2, 0), (1, 3, 0), (1, 70, 131), (1, 33, 64), (97, 131, 80), (64, 70, 200),
     ]
     for (m, n, k) in sizes {
       for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -36,6 +36,14 @@ void ck_softmax_backward_bf16(
 float ck_dot_f32(const float *x, const float *y, size_t count);
 float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count);
 
+// y ← W·x for a row-major W [rows, columns]. With a W of bfloat16 x comes from ck_split_pairs.
+void ck_matvec_f32(const float *w, const float *x, float *y, size_t rows, size_t columns);
+void ck_matvec_bf16(const uint16_t *w, const float *x, float *y, size_t rows, size_t columns);
+
+// y ← x with the even elements of every run of 32 before its odd ones, and zeros up to the end of the last run: y holds
+// `count` rounded up to a multiple of 32.
+void ck_split_pairs(const float *x, float *y, size_t count);
+
 // The largest element.
 float ck_max_f32(const float *x, size_t count);
 float ck_max_bf16(const uint16_t *x, size_t count);

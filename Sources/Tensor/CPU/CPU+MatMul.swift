@@ -1,6 +1,8 @@
 // Matrix products. bfloat16 operands go to oneDNN where it has instructions for them; else they are widened tile by
 // tile.
 
+import CKernels
+
 extension CPUBackend: MatMulKernels {
   package func matmul(
     _ a: Operand, transposeA: Bool, _ b: Operand, transposeB: Bool, m: Int, n: Int, k: Int,
@@ -10,6 +12,10 @@ extension CPUBackend: MatMulKernels {
     if k == 0 {
       // An empty sum. With β = 0 the contents of c are arbitrary and must not be multiplied: 0·NaN is NaN.
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
+      return
+    }
+    if m == 1 && !transposeA && transposeB && a.dtype != .float64 {
+      multiplyVector(a, b, rows: n, columns: k, alpha: alpha, beta: beta, into: c)
       return
     }
     switch (a.dtype, c.dtype) {
@@ -39,6 +45,38 @@ extension CPUBackend: MatMulKernels {
     } else {
       T.gemm(
         transposeA, transposeB, m, n, k, T(alpha), pa, lda, pb, ldb, T(beta), pc, n)
+    }
+  }
+
+  /// c ← α·b·a + β·c for one row a (decoding): b is read once, at the speed of memory.
+  private func multiplyVector(
+    _ a: Operand, _ b: Operand, rows: Int, columns: Int, alpha: Double, beta: Double,
+    into c: Destination
+  ) {
+    let x = Scratch(Float.self, count: columns, pool: pool)
+    cast(a, into: x.destination)
+    if alpha != 1 { scale(x.destination.operand, by: alpha, into: x.destination) }
+    let y = Scratch(Float.self, count: rows, pool: pool)
+    let pairs = Scratch(
+      Float.self, count: b.dtype == .bfloat16 ? (columns + 31) / 32 * 32 : 0, pool: pool)
+    if b.dtype == .bfloat16 { ck_split_pairs(x.pointer, pairs.pointer, columns) }
+    let (vector, split, result) = (x.pointer, pairs.pointer, y.pointer)
+    let grain = max(4, (1 << 18) / columns / 4 * 4)
+    parallelFor(rows, grain: grain) { range in
+      let (first, count) = (range.lowerBound, range.count)
+      if b.dtype == .bfloat16 {
+        ck_matvec_bf16(
+          b.pointer(UInt16.self) + first * columns, split, result + first, count, columns)
+      } else {
+        ck_matvec_f32(
+          b.pointer(Float.self) + first * columns, vector, result + first, count, columns)
+      }
+    }
+    if beta == 0 {
+      cast(y.destination.operand, into: c)
+    } else {
+      if beta != 1 { scale(c.operand, by: beta, into: c) }
+      axpy(1, y.destination.operand, into: c)
     }
   }
 
