@@ -58,6 +58,9 @@ public struct TrainingConfig: Sendable, Hashable {
   /// Checkpoints that are kept; nil keeps all.
   public var saveTotalLimit: Int?
 
+  /// The defaults: the one place where they stand.
+  public static let defaults = TrainingConfig(outputDir: "")
+
   /// The defaults, with a folder for the results.
   public init(outputDir: String) { self.outputDir = outputDir }
 
@@ -87,8 +90,10 @@ public struct TrainingConfig: Sendable, Hashable {
       weightDecay.isFinite && weightDecay >= 0, "weight_decay", "\(weightDecay)", "0 or more")
     try require((0..<1).contains(adamBeta1), "adam_beta1", "\(adamBeta1)", "0 to below 1")
     try require((0..<1).contains(adamBeta2), "adam_beta2", "\(adamBeta2)", "0 to below 1")
+    // With ε = 0 a tensor whose gradient is 0, as A's is while B is 0, would become 0 / 0.
     try require(
-      adamEpsilon.isFinite && adamEpsilon >= 0, "adam_epsilon", "\(adamEpsilon)", "0 or more")
+      adamEpsilon.isFinite && adamEpsilon >= Double(Float.leastNormalMagnitude), "adam_epsilon",
+      "\(adamEpsilon)", "a number above 0 (1.2e-38 or more)")
     try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
     try require(
       (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 or more")
