@@ -52,6 +52,7 @@ struct Train: ParsableCommand {
       artifacts: RunArtifacts(modelDirectory: folder, adapter: settings), on: device,
       shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
     guard try resume(trainer) else { return }
+    try writeRecipe(config)
     do throws(TrainingError) {
       _ = try trainer.run()
     } catch {
@@ -60,6 +61,19 @@ struct Train: ParsableCommand {
       Diagnostics.notice(error.description)
       throw ExitCode(Interrupts.exitCode)
     }
+  }
+
+  /// Writes every setting of the run beside its results.
+  private func writeRecipe(_ config: TrainingConfig) throws {
+    guard let expansion = RecipeExpansion.current else { return }
+    var resolved = [
+      "output-dir": config.outputDir, "max-seq-length": String(config.maxSeqLength),
+      "gradient-checkpointing": config.gradientCheckpointing ? "full" : "off",
+    ]
+    if adapter.adapter == nil, let lora = config.lora {
+      resolved["lora-dropout"] = "\(lora.dropout)"
+    }
+    try ResolvedRecipe(expansion, resolved: resolved).write(to: config.outputDir)
   }
 
   /// Settings out of range are wrong usage.
