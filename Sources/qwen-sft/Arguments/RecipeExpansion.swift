@@ -91,4 +91,14 @@ extension OptionCatalog.Command {
     }
     return result
   }
+
+  /// Arguments that give `values`, the form that ``values(of:)`` returns.
+  func arguments(of values: [String: [String]]) -> [String] {
+    order.flatMap { name -> [String] in
+      guard let values = values[name] else { return [] }
+      guard options[name] == .toggle else { return values.map { "--\(name)=\($0)" } }
+      if values.last == "true" { return ["--\(name)"] }
+      return options["no-\(name)"] == nil ? [] : ["--no-\(name)"]
+    }
+  }
 }

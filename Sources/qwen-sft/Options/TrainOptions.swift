@@ -79,6 +79,49 @@ struct TrainOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Checkpoints to keep (default: all).", valueName: "n"))
   var saveTotalLimit: Int?
 
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Put rows together up to --max_seq_length tokens; each still sees itself alone.")
+  var packing = TrainingConfig.defaults.packing
+
+  @Option(
+    help: ArgumentHelp(
+      "Rows to evaluate on, JSONL or JSON; several may follow.", valueName: "file"))
+  var evalDataPath: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Rows to hold out for evaluation: a share below 1, or their number.", valueName: "size"))
+  var valSize = TrainingConfig.defaults.valSize
+
+  @Option(help: "When to evaluate: no, steps (and at the end) or epoch.")
+  var evalStrategy = TrainingConfig.defaults.evalStrategy
+
+  @Option(
+    help: ArgumentHelp("Steps between evaluations (default: --logging_steps).", valueName: "n"))
+  var evalSteps: Int?
+
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Make the checkpoint with the lowest evaluation loss the result.")
+  var loadBestModelAtEnd = TrainingConfig.defaults.loadBestModelAtEnd
+
+  @Option(
+    help: ArgumentHelp(
+      "End after so many evaluations without a lower loss (default: never).", valueName: "n"))
+  var earlyStoppingPatience: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "JSONL of conversations (or .txt, a prompt a line) that are answered into samples.jsonl.",
+      valueName: "file"))
+  var samplePrompts: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Steps between sampled answers (default: at the start and the end).", valueName: "n"))
+  var sampleEvery: Int?
+
   @Option(
     defaultAsFlag: "true",
     help: ArgumentHelp("A checkpoint folder, or true for the newest.", valueName: "dir"))
@@ -94,6 +137,26 @@ struct TrainOptions: ParsableArguments {
       throw ValidationError("--output_dir is required: where should the adapter go?")
     }
     return "out"
+  }
+
+  /// Combinations that make no sense are wrong usage.
+  func validateEvaluation() throws {
+    let hasRows = !evalDataPath.isEmpty || valSize > 0
+    if !evalDataPath.isEmpty && valSize > 0 {
+      throw ValidationError(
+        "--val_size: expected 0, as --eval_data_path gives the rows to evaluate, found \(valSize)")
+    }
+    if evalStrategy != .no && !hasRows {
+      throw ValidationError(
+        "--eval_strategy: expected --eval_data_path or --val_size with it, found neither")
+    }
+    if evalStrategy == .no && hasRows {
+      Diagnostics.notice(
+        "--eval_strategy is no: nothing will be evaluated (give steps or epoch)")
+    }
+    if sampleEvery != nil && samplePrompts == nil {
+      throw ValidationError("--sample_every: expected --sample_prompts with it, found none")
+    }
   }
 
   /// The settings of the run.
@@ -129,6 +192,13 @@ struct TrainOptions: ParsableArguments {
     config.saveStrategy = saveStrategy
     config.saveSteps = saveSteps
     config.saveTotalLimit = saveTotalLimit
+    config.packing = packing
+    config.valSize = valSize
+    config.evalStrategy = evalStrategy
+    config.evalSteps = evalSteps
+    config.loadBestModelAtEnd = loadBestModelAtEnd
+    config.earlyStoppingPatience = earlyStoppingPatience
+    config.sampleEvery = sampleEvery
     return config
   }
 }
@@ -192,4 +262,5 @@ enum CheckpointingMode: String, ExpressibleByArgument {
 
 extension LearningRateSchedule.Kind: ExpressibleByArgument {}
 extension TrainingConfig.SaveStrategy: ExpressibleByArgument {}
+extension TrainingConfig.EvaluationStrategy: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}
