@@ -19,6 +19,8 @@ final class ResumeTrial {
   /// What has been found so far.
   private(set) var checks: [Check] = []
   private var runCount = 0
+  /// What an undisturbed run takes, as the last ones went: kills come within it.
+  private var seconds = 0.0
 
   /// A trial of `train` with `arguments`, which name no output folder, in `folder`.
   init(_ arguments: [String], in folder: String, say: @escaping (String) -> Void) {
@@ -27,23 +29,19 @@ final class ResumeTrial {
 
   /// Runs undisturbed, then with `kills` kills at random moments and one SIGTERM.
   func run(kills: Int) throws(CLIError) {
-    let clock = ContinuousClock()
-    let start = clock.now
     let whole = FileSystem.join(folder, "whole")
-    let code = try self.start(output: whole, resume: false).wait()
-    let duration = clock.now - start
+    let child = try start(output: whole, resume: false)
+    let code = wait(for: child, seconds: .infinity)
     guard code == 0 else {
-      return add("uninterrupted run", false, "exit code \(code): \(lastLogLine)")
+      return add("uninterrupted run", false, "exit code \(code ?? -1): \(lastLogLine)")
     }
-    let seconds =
-      Double(duration.components.attoseconds) * 1e-18 + Double(duration.components.seconds)
     add("uninterrupted run", true, "\(fixed(seconds, digits: 2)) s")
     var done = 0
     while done < kills {
       runCount += 1
       let output = FileSystem.join(folder, "run-\(runCount)")
       let before = done
-      guard let resumptions = try disturb(output, seconds: seconds, kills: kills, &done) else {
+      guard let resumptions = try disturb(output, kills: kills, &done) else {
         return
       }
       compare(
@@ -51,12 +49,12 @@ final class ResumeTrial {
         "\(done - before) kills, \(resumptions) resumptions")
       try remove(output)
     }
-    try stopAndResume(whole, seconds: seconds)
+    try stopAndResume(whole)
     try repeatFinished(whole)
   }
 
   /// Kills one run until it ends or there have been enough kills; the number of resumptions, nil after a failure.
-  private func disturb(_ output: String, seconds: Double, kills: Int, _ done: inout Int)
+  private func disturb(_ output: String, kills: Int, _ done: inout Int)
     throws(CLIError) -> Int?
   {
     var starts = 0
@@ -79,7 +77,7 @@ final class ResumeTrial {
   }
 
   /// SIGTERM must give 143 and a checkpoint to go on from.
-  private func stopAndResume(_ whole: String, seconds: Double) throws(CLIError) {
+  private func stopAndResume(_ whole: String) throws(CLIError) {
     let output = FileSystem.join(folder, "stopped")
     let child = try start(output: output, resume: true)
     var code = wait(for: child, seconds: Double.random(in: 0.5..<0.9) * seconds)
@@ -117,16 +115,20 @@ final class ResumeTrial {
     return lines?.last.map { String($0) } ?? "no message"
   }
 
-  /// Waits at most `seconds`; the exit code, nil where it still runs.
-  private func wait(for child: ChildProcess, seconds: Double) -> Int32? {
-    if seconds == .infinity { return child.wait() }
+  /// Waits at most `limit` seconds; the exit code, nil where it still runs.
+  private func wait(for child: ChildProcess, seconds limit: Double) -> Int32? {
     let clock = ContinuousClock()
-    let end = clock.now + .seconds(seconds)
-    while clock.now < end {
-      if let code = child.poll() { return code }
+    let start = clock.now
+    while true {
+      let elapsed = clock.now - start
+      let past = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+      if let code = child.poll() {
+        seconds = past
+        return code
+      }
+      if past >= limit { return nil }
       usleep(1000)
     }
-    return child.poll()
   }
 
   /// Weights and samples to the bit, the log but for its times.
