@@ -11,7 +11,8 @@ let package = Package(
     .library(
       name: "QwenSFT",
       targets: [
-        "Tensor", "Autograd", "NN", "Safetensors", "Tokenizer", "ChatTemplate", "QwenModel", "SFT",
+        "OrderedJSON", "Tensor", "Autograd", "NN", "Safetensors", "Tokenizer", "ChatTemplate",
+        "QwenModel", "SFT",
       ]),
     .executable(name: "qwen-sft", targets: ["qwen-sft"]),
     .executable(name: "tensor-bench", targets: ["tensor-bench"]),

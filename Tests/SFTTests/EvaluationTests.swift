@@ -24,8 +24,8 @@ struct EvaluationTests {
   /// A run on the goldens' rows, the last two held out, that is stopped once `stop` says so.
   private func run(
     _ output: String, name: String = "tiny-qwen3", resume: Bool = false,
-    stop: @escaping (TrainingEvent) -> Bool = { _ in false },
-    configure: (inout TrainingConfig) -> Void = { _ in }
+    configure: (inout TrainingConfig) -> Void = { _ in },
+    stop: @escaping (TrainingEvent) -> Bool = { _ in false }
   ) throws -> Outcome {
     let directory = TrainingParityTests.fixtures + "/" + name
     var (rows, config, _) = try TrainingParityTests().setUp(name, output)
@@ -155,7 +155,7 @@ struct EvaluationTests {
         ] as [(TrainingEvent) -> Bool]).enumerated()
       {
         let output = folder + "/parts\(index)"
-        let part = try run(output, name: name, stop: stop, configure: settings)
+        let part = try run(output, name: name, configure: settings, stop: stop)
         #expect(part.weights.isEmpty)
         let rest = try run(output, name: name, resume: true, configure: settings)
         #expect(rest.weights == whole.weights)
@@ -169,28 +169,29 @@ struct EvaluationTests {
     }
   }
 
-  @Test(
-    "a setting that must not change is named with both values",
-    arguments: [
-      ("learning_rate", { $0.learningRate = 0.5 }), ("seed", { $0.seed = 43 }),
-      ("warmup_steps", { $0.warmupSteps = 3 }), ("packing", { $0.packing = true }),
-      ("gradient_accumulation_steps", { $0.gradientAccumulationSteps = 1 }),
-      ("lr_scheduler_kwargs", { $0.lrSchedulerKwargs.minLR = 1e-5 }),
-      ("max_grad_norm", { $0.maxGradNorm = 2 }), ("shuffle", { $0.shuffle = false }),
-    ] as [(String, @Sendable (inout TrainingConfig) -> Void)])
+  static let changes: [(String, @Sendable (inout TrainingConfig) -> Void)] = [
+    ("learning_rate", { $0.learningRate = 0.5 }), ("seed", { $0.seed = 43 }),
+    ("warmup_steps", { $0.warmupSteps = 3 }), ("packing", { $0.packing = true }),
+    ("gradient_accumulation_steps", { $0.gradientAccumulationSteps = 1 }),
+    ("lr_scheduler_kwargs", { $0.lrSchedulerKwargs.minLR = 1e-5 }),
+    ("max_grad_norm", { $0.maxGradNorm = 2 }), ("shuffle", { $0.shuffle = false }),
+  ]
+
+  @Test("a setting that must not change is named with both values", arguments: changes)
   func changed(_ name: String, _ change: @escaping @Sendable (inout TrainingConfig) -> Void) throws
   {
     try withTemporaryFolder { folder in
       let output = folder + "/out"
       _ = try run(output, stop: { if case .saved(_, 4) = $0 { true } else { false } })
-      do throws(any Error) {
+      do {
         _ = try run(output, resume: true, configure: change)
         Issue.record("the run should have been refused")
       } catch let error as TrainingError {
-        guard case .settingChanged(_, name, let saved, let current) = error else {
+        guard case .settingChanged(_, let found, let saved, let current) = error else {
           Issue.record("\(error.description)")
           return
         }
+        #expect(found == name)
         #expect(
           saved != current && error.description.contains("was \(saved), now it is \(current)"))
       }
@@ -263,5 +264,36 @@ struct EvaluationTests {
     #expect(try ValidationSplit.split(rows, size: 0, seed: 1).evaluation.isEmpty)
     #expect(throws: TrainingError.self) { try ValidationSplit.split(rows, size: 10, seed: 1) }
     #expect(throws: TrainingError.self) { try ValidationSplit.split(rows, size: 0.99, seed: 1) }
+  }
+}
+
+@Suite("Events as a stream")
+struct EventStreamTests {
+  @Sendable private static func trainer(_ hooks: Trainer.Hooks, _ folder: String) throws -> Trainer
+  {
+    let directory = TrainingParityTests.fixtures + "/tiny-qwen3"
+    let (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+    let model = try QwenModel.load(directory: directory)
+    let adapter = try AdapterFile.load(directory + "/adapter", into: model)
+    return try Trainer(
+      model: model, rows: rows, config: config,
+      artifacts: RunArtifacts(modelDirectory: directory, adapter: adapter),
+      shouldStop: hooks.shouldStop, observe: hooks.observe)
+  }
+
+  @Test("a run streams its events and ends; errors end the stream")
+  func stream() async throws {
+    let folder = "/tmp/qwen-sft-tests-\(UInt64.random(in: 0...UInt64.max))"
+    defer { try? FileSystem.remove(folder) }
+    var steps = 0
+    var isFinished = false
+    for try await event in Trainer.events({ hooks in try Self.trainer(hooks, folder) }) {
+      if case .step = event { steps += 1 }
+      if case .finished = event { isFinished = true }
+    }
+    #expect(steps == 10 && isFinished)
+    await #expect(throws: TrainingError.self) {
+      for try await _ in Trainer.events({ _ in throw TrainingError.nothingToTrain(rows: 0) }) {}
+    }
   }
 }
