@@ -11,7 +11,8 @@ let package = Package(
     .library(
       name: "QwenSFT",
       targets: [
-        "Tensor", "Autograd", "NN", "Safetensors", "Tokenizer", "ChatTemplate", "QwenModel", "SFT",
+        "OrderedJSON", "Tensor", "Autograd", "NN", "Safetensors", "Tokenizer", "ChatTemplate",
+        "QwenModel", "SFT",
       ]),
     .executable(name: "qwen-sft", targets: ["qwen-sft"]),
     .executable(name: "tensor-bench", targets: ["tensor-bench"]),
@@ -27,6 +28,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
   targets: [
     // System libraries.
@@ -73,6 +75,7 @@ let package = Package(
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "Yams", package: "Yams"),
       ]),
 
     // Test support is a real target because the benchmark runs the same table of operations.

@@ -74,6 +74,9 @@ public struct LoRAConfig: Sendable, Hashable {
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
   ]
 
+  /// The settings without any choice made: the one place where the defaults stand.
+  public static let defaults = LoRAConfig()
+
   /// PEFT's settings; the defaults are those of the command line.
   public init(
     rank: Int = 16, alpha: Double = 32, dropout: Double = 0.05,

@@ -49,6 +49,11 @@ package struct BatchPlan: Sendable {
     }
   }
 
+  /// Whether step `step` (from 0) is the last of its epoch, or of the run.
+  package func isEpochEnd(_ step: Int) -> Bool {
+    (step + 1) % stepsPerEpoch == 0 || step + 1 == totalSteps
+  }
+
   /// Epochs done after step `step` (from 0), with the fraction of the current one.
   package func epoch(after step: Int) -> Double {
     let inEpoch = step % stepsPerEpoch

@@ -43,18 +43,21 @@ package struct RunStore {
   }
 
   /// Marks the output folder as this run's, which has not finished.
-  package func begin() throws(TrainingError) {
+  package func begin(totalSteps: Int) throws(TrainingError) {
     try files { () throws(FileError) in
       try FileSystem.makeFolder(config.outputDir)
       try FolderPublication.removeLeftovers(in: config.outputDir)
-      try writeRunState(isFinished: false)
+      try writeRunState(isFinished: false, totalSteps: totalSteps)
     }
   }
 
-  private func writeRunState(isFinished: Bool) throws(FileError) {
+  private func writeRunState(isFinished: Bool, totalSteps: Int) throws(FileError) {
     try write(
-      .object(JSONObject([("run", .string(run)), ("finished", .bool(isFinished))])),
-      RunStore.runStateName, in: config.outputDir)
+      .object(
+        JSONObject([
+          ("run", .string(run)), ("finished", .bool(isFinished)),
+          ("total_steps", .integer(totalSteps)),
+        ])), RunStore.runStateName, in: config.outputDir)
   }
 
   private static let runStateName = "run_state.json"
@@ -69,10 +72,15 @@ package struct RunStore {
     case checkpoints([String])
   }
 
-  /// What there is to resume in `directory`: checkpoints of the last run that began there.
-  package static func earlierRun(in directory: String) -> Earlier {
+  /// What there is to resume in `directory`: checkpoints of the last run that began there. A run that has ended goes
+  /// on where it is now to have more steps.
+  package static func earlierRun(in directory: String, totalSteps: Int) -> Earlier {
     let state = readableJSON(FileSystem.join(directory, runStateName))
-    if state?["finished"]?.boolValue == true { return .finished }
+    if state?["finished"]?.boolValue == true,
+      (state?["total_steps"]?.integerValue ?? totalSteps) >= totalSteps
+    {
+      return .finished
+    }
     let folders = checkpoints(in: directory, of: state?["run"]?.stringValue)
     return folders.isEmpty ? .none : .checkpoints(folders)
   }
@@ -105,16 +113,16 @@ package struct RunStore {
   }
 
   /// Writes `checkpoint-STEP`, removes this run's oldest beyond the limit, and returns the folder.
-  package func saveCheckpoint(model: QwenModel, optimizer: AdamW, state: TrainerState)
-    throws(TrainingError) -> String
-  {
-    let path = FileSystem.join(
-      config.outputDir, RunStore.checkpointPrefix + String(state.globalStep))
+  package func saveCheckpoint(
+    model: QwenModel, optimizer: AdamW, state: TrainerState, fingerprint: RunFingerprint
+  ) throws(TrainingError) -> String {
+    let path = state.checkpointPath(step: state.globalStep)
     let folder = try files { () throws(FileError) in try FolderPublication(path: path) }
     try writeWeights(model, to: folder.temporaryPath, fullPrecision: true)
     try writeOptimizer(optimizer, to: folder.temporaryPath)
     var progress = JSONObject([
       ("run", .string(run)), ("optimizer_steps", .integer(optimizer.stepCount)),
+      ("settings", fingerprint.json),
     ])
     if case .object(let object) = state.progress {
       for (key, value) in object { progress[key] = value }
@@ -124,13 +132,22 @@ package struct RunStore {
       try write(state.json, "trainer_state.json", in: folder.temporaryPath)
       try write(.object(progress), "training_progress.json", in: folder.temporaryPath)
       try folder.publish(replacing: true)
-      guard let limit = config.saveTotalLimit else { return }
-      // Those of another run in the same folder are not ours to count or to remove.
-      for old in RunStore.checkpoints(in: config.outputDir, of: run).dropFirst(limit) {
-        try FileSystem.remove(old)
-      }
+      var kept: Set = [path]
+      if let best = state.bestCheckpointStep { kept.insert(state.checkpointPath(step: best)) }
+      try removeOldCheckpoints(keeping: kept)
     }
     return path
+  }
+
+  /// Removes the oldest checkpoints beyond the limit, but none of `kept`, as transformers does.
+  private func removeOldCheckpoints(keeping kept: Set<String>) throws(FileError) {
+    guard let limit = config.saveTotalLimit else { return }
+    // Those of another run in the same folder are not ours to count or to remove.
+    let folders = RunStore.checkpoints(in: config.outputDir, of: run)
+    let surplus = folders.count - max(limit, kept.intersection(folders).count)
+    for old in folders.reversed().filter({ !kept.contains($0) }).prefix(max(0, surplus)) {
+      try FileSystem.remove(old)
+    }
   }
 
   private func files<Result>(_ body: () throws(FileError) -> Result) throws(TrainingError) -> Result
@@ -139,13 +156,15 @@ package struct RunStore {
   }
 
   /// Writes the final weights and the log into the output folder.
-  package func writeResult(model: QwenModel, state: TrainerState) throws(TrainingError) {
+  package func writeResult(model: QwenModel, state: TrainerState, totalSteps: Int)
+    throws(TrainingError)
+  {
     try files { () throws(FileError) in try FileSystem.makeFolder(config.outputDir) }
     try writeWeights(model, to: config.outputDir, fullPrecision: false)
     try files { () throws(FileError) in
       try copyCompanions(to: config.outputDir)
       try write(state.json, "trainer_state.json", in: config.outputDir)
-      try writeRunState(isFinished: true)
+      try writeRunState(isFinished: true, totalSteps: totalSteps)
     }
   }
 
@@ -192,7 +211,8 @@ package struct RunStore {
 
   /// Loads a checkpoint's weights and moments, and returns the state to go on from.
   package mutating func restore(
-    _ path: String, model: QwenModel, optimizer: AdamW, expecting fresh: TrainerState
+    _ path: String, model: QwenModel, optimizer: AdamW, expecting fresh: TrainerState,
+    fingerprint: RunFingerprint, totalSteps: Int
   ) throws(TrainingError) -> TrainerState {
     let progress = try json("training_progress.json", in: path)
     var state = fresh
@@ -202,14 +222,24 @@ package struct RunStore {
       throw .checkpoint(path: path, problem: problem)
     }
     guard let steps = progress["optimizer_steps"]?.integerValue,
-      (0...state.globalStep).contains(steps), let savedRun = progress["run"]?.stringValue
+      (0...state.globalStep).contains(steps), let savedRun = progress["run"]?.stringValue,
+      let settings = progress["settings"], settings.objectValue != nil
     else {
       throw .checkpoint(path: path, problem: "training_progress.json is damaged")
     }
+    if let (name, saved, current) = fingerprint.difference(from: settings) {
+      throw .settingChanged(checkpoint: path, name: name, saved: saved, current: current)
+    }
+    guard state.globalStep <= totalSteps else {
+      throw .settingChanged(
+        checkpoint: path, name: "the number of steps",
+        saved:
+          "\(progress["total_steps"]?.integerValue ?? 0), of which \(state.globalStep) are done",
+        current: "\(totalSteps)")
+    }
     // Everything is read and checked before anything is changed.
     let isAdapter = artifacts.adapter != nil
-    let weights = try checkpoint(
-      FileSystem.join(path, isAdapter ? "adapter_model.safetensors" : Checkpoint.fileName))
+    let weights = try self.weights(in: path)
     let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
     var values: [(value: Tensor, first: Tensor, second: Tensor)] = []
     for slot in optimizer.slots {
@@ -229,6 +259,23 @@ package struct RunStore {
     optimizer.restore(stepCount: steps)
     run = savedRun
     return state
+  }
+
+  /// Loads the weights of a checkpoint, and nothing else of it.
+  package func restoreWeights(_ path: String, optimizer: AdamW) throws(TrainingError) {
+    let isAdapter = artifacts.adapter != nil
+    let weights = try weights(in: path)
+    var values: [Tensor] = []
+    for slot in optimizer.slots {
+      let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
+      values.append(try tensor(key, of: weights, like: slot.parameter.value, path))
+    }
+    for (slot, value) in zip(optimizer.slots, values) { slot.parameter.value = value }
+  }
+
+  private func weights(in path: String) throws(TrainingError) -> Checkpoint {
+    let name = artifacts.adapter != nil ? "adapter_model.safetensors" : Checkpoint.fileName
+    return try checkpoint(FileSystem.join(path, name))
   }
 
   private func tensor(

@@ -7,42 +7,63 @@ public import Tensor
 
 /// Fine-tunes a model on encoded rows.
 public final class Trainer {
-  private let model: QwenModel
+  let model: QwenModel
+  let evaluationRows: [EncodedRow]
+  let sampler: AnswerSampler?
+  let config: TrainingConfig
+  let device: Device
+  let plan: BatchPlan
+  let optimizer: AdamW
+  let observe: (TrainingEvent) -> Void
+  let shouldStop: () -> Bool
+  let fingerprint: RunFingerprint
+  var store: RunStore
+  var state: TrainerState
   private let rows: [EncodedRow]
-  private let config: TrainingConfig
-  private let device: Device
-  private let plan: BatchPlan
-  private let optimizer: AdamW
+  /// Rows that go through the model together: bins of packed rows, or single ones.
+  private let units: [[Int]]
   private let schedule: LearningRateSchedule
-  private var store: RunStore
-  private let observe: (TrainingEvent) -> Void
-  private let shouldStop: () -> Bool
-  private var state: TrainerState
 
   /// Prepares a run: the model has its adapter (or all parameters) marked as trained already.
   ///
-  /// Rows without a trained token must have been dropped. `shouldStop` is polled between micro-batches: a run that is
-  /// stopped writes a checkpoint first.
+  /// Rows without a trained token must have been dropped, and longer ones than `maxSeqLength` cut. `shouldStop` is
+  /// polled between micro-batches: a run that is stopped writes a checkpoint first.
   public init(
-    model: QwenModel, rows: [EncodedRow], config: TrainingConfig, artifacts: RunArtifacts,
+    model: QwenModel, rows: [EncodedRow], evaluationRows: [EncodedRow] = [],
+    config: TrainingConfig, artifacts: RunArtifacts, sampler: AnswerSampler? = nil,
     on device: Device = .cpu, shouldStop: @escaping () -> Bool = { false },
     observe: @escaping (TrainingEvent) -> Void = { _ in }
   ) throws(TrainingError) {
     try config.validate()
     guard !rows.isEmpty else { throw .nothingToTrain(rows: 0) }
-    for row in rows {
-      for id in row.inputIDs where id < 0 || Int(id) >= model.config.vocabSize {
-        throw .tokenOutOfRange(
-          id: Int(id), vocabulary: model.config.vocabSize, place: "\(row.file):\(row.line)")
+    guard config.evalStrategy == .no || !evaluationRows.isEmpty else {
+      throw .invalidSetting(
+        name: "eval_strategy", value: config.evalStrategy.rawValue,
+        expected: "no, as there are no rows to evaluate (give eval_data_path or val_size)")
+    }
+    let prompts = (sampler?.prompts ?? []).map { ($0.ids, $0.place) }
+    for (ids, place) in (rows + evaluationRows).map({ ($0.inputIDs, "\($0.file):\($0.line)") })
+      + prompts
+    {
+      for id in ids where id < 0 || Int(id) >= model.config.vocabSize {
+        throw .tokenOutOfRange(id: Int(id), vocabulary: model.config.vocabSize, place: place)
       }
     }
     self.model = model
     self.rows = rows
+    self.evaluationRows = evaluationRows
+    self.sampler = sampler
     self.config = config
     self.device = device
     self.observe = observe
     self.shouldStop = shouldStop
-    plan = BatchPlan(rowCount: rows.count, config: config)
+    let lengths = rows.map(\.inputIDs.count)
+    units =
+      config.packing
+      ? RowPacking.bestFitDecreasing(
+        lengths, capacity: max(config.maxSeqLength, lengths.max() ?? 0))
+      : rows.indices.map { [$0] }
+    plan = BatchPlan(rowCount: units.count, config: config)
     optimizer = AdamW(
       model.trainableParameters(), beta1: config.adamBeta1, beta2: config.adamBeta2,
       epsilon: config.adamEpsilon, weightDecay: config.weightDecay)
@@ -55,40 +76,9 @@ public final class Trainer {
     store = RunStore(config: config, artifacts: artifacts)
     state = TrainerState(
       config: config, totalSteps: plan.totalSteps, stepsPerEpoch: plan.stepsPerEpoch)
-  }
-
-  /// Continues from a checkpoint folder instead of the beginning.
-  public func resume(from checkpoint: String) throws(TrainingError) {
-    state = try store.restore(checkpoint, model: model, optimizer: optimizer, expecting: state)
-  }
-
-  /// What `resumeFromNewestCheckpoint` found.
-  public enum Resumption: Sendable, Equatable {
-    /// The run has ended already: there is nothing left to do.
-    case finished
-    /// It goes on from this folder.
-    case resumed(from: String)
-    /// There is no whole checkpoint: it starts from the beginning.
-    case fromBeginning
-  }
-
-  /// Continues from the newest whole checkpoint of the run in the output folder; damaged ones are passed over, each
-  /// with a notice.
-  public func resumeFromNewestCheckpoint() -> Resumption {
-    switch RunStore.earlierRun(in: config.outputDir) {
-    case .none: return .fromBeginning
-    case .finished: return .finished
-    case .checkpoints(let folders):
-      for folder in folders {
-        do throws(TrainingError) {
-          try resume(from: folder)
-          return .resumed(from: folder)
-        } catch {
-          observe(.notice("passing over a checkpoint that cannot be used: \(error.description)"))
-        }
-      }
-      return .fromBeginning
-    }
+    fingerprint = RunFingerprint(
+      config: config, adapter: artifacts.adapter, model: model, rows: rows,
+      evaluationRows: evaluationRows)
   }
 
   /// Runs to the end and writes the result to the output folder.
@@ -96,28 +86,34 @@ public final class Trainer {
     let clock = ContinuousClock()
     let start = clock.now
     let firstStep = state.globalStep
-    try store.begin()
-    if firstStep > 0 { observe(.resumed(log: state.logHistory)) }
+    try store.begin(totalSteps: plan.totalSteps)
+    if firstStep > 0 { observe(.resumed(log: state.logHistory, step: firstStep)) }
     observe(
       .started(
         totalSteps: plan.totalSteps,
         trainedParameters: optimizer.slots.reduce(0) { $0 + $1.parameter.shape.count },
         rows: rows.count))
+    if config.packing { observe(.notice("\(rows.count) rows packed into \(units.count)")) }
+    if firstStep == 0 { try sample() }
+    // What a stop has cut off comes first.
+    if state.pending != nil { try finishStep() }
     var order = plan.order(epoch: firstStep / plan.stepsPerEpoch)
     var tokensOfRun = 0
-    for step in firstStep..<max(firstStep, plan.totalSteps) {
+    for step in firstStep..<max(firstStep, plan.totalSteps) where !state.isOutOfPatience {
       if step % plan.stepsPerEpoch == 0 { order = plan.order(epoch: step / plan.stepsPerEpoch) }
       let stepStart = clock.now
       // 1. Forward and backward of every micro-batch.
       guard let sums = try accumulateGradients(step: step, order: order) else {
-        throw .interrupted(step: step, checkpoint: try saveCheckpoint(orNilAt: firstStep))
+        throw try stopped()
       }
-      // 2. Clip and update.
+      // 2. Clip and update; without a trained token there is nothing to learn.
       let norm = try gradientNorm(step: step, sums)
-      if step == 0 { try requireGradients() }
-      if config.maxGradNorm > 0 { optimizer.clip(norm: norm, maximum: config.maxGradNorm) }
       let learningRate = schedule.learningRate(step: step)
-      if sums.trained > 0 { optimizer.step(learningRate: learningRate) }
+      if sums.trained > 0 {
+        if optimizer.stepCount == 0 { try requireGradients() }
+        if config.maxGradNorm > 0 { optimizer.clip(norm: norm, maximum: config.maxGradNorm) }
+        optimizer.step(learningRate: learningRate)
+      }
       optimizer.clearGradients()
       // 3. Report.
       let seconds = (clock.now - stepStart).inSeconds
@@ -132,12 +128,23 @@ public final class Trainer {
       if let entry = state.add(record, loggingSteps: config.loggingSteps) {
         observe(.logged(entry))
       }
-      // 4. Save.
-      if isSaveDue(after: step) { _ = try saveCheckpoint() }
+      // 4. Evaluate, sample and save where it is time to.
+      state.pending = .evaluation
+      try finishStep()
     }
-    let seconds = (clock.now - start).inSeconds
-    let summary = state.finish(seconds: seconds, tokens: tokensOfRun)
-    try store.writeResult(model: model, state: state)
+    return try finish(seconds: (clock.now - start).inSeconds, tokens: tokensOfRun)
+  }
+
+  /// Takes the best weights where asked to, and writes the result.
+  private func finish(seconds: Double, tokens: Int) throws(TrainingError) -> TrainingSummary {
+    if state.skippedSteps > 0 {
+      observe(.notice("\(state.skippedSteps) steps had no trained token and were skipped"))
+    }
+    let isLastSampled = config.sampleEvery.map { state.globalStep % $0 == 0 } ?? false
+    let hasOtherWeights = try restoreBest()
+    if !isLastSampled || hasOtherWeights { try sample(isFinal: true) }
+    let summary = state.finish(seconds: seconds, tokens: tokens)
+    try store.writeResult(model: model, state: state, totalSteps: plan.totalSteps)
     observe(.finished(summary))
     return summary
   }
@@ -154,7 +161,9 @@ public final class Trainer {
   /// Adds the gradients of a step's micro-batches, normalised by its trained tokens; nil when asked to stop.
   private func accumulateGradients(step: Int, order: [Int]) throws(TrainingError) -> StepSums? {
     var sums = StepSums()
-    let micros = plan.microBatches(step: step, order: order).map { $0.map { rows[$0] } }
+    let micros = plan.microBatches(step: step, order: order).map { micro in
+      micro.flatMap { units[$0].map { rows[$0] } }
+    }
     sums.trained = micros.joined().reduce(0) { $0 + $1.trainedTokenCount }
     for (index, micro) in micros.enumerated() {
       if shouldStop() {
@@ -207,26 +216,6 @@ public final class Trainer {
     } catch let error as DeviceError { throw .device(error) } catch let error as TrainingError {
       throw error
     } catch { preconditionFailure("requireGradients: unexpected error \(error)") }
-  }
-
-  private func isSaveDue(after step: Int) -> Bool {
-    switch config.saveStrategy {
-    case .no: false
-    case .steps: (step + 1) % config.saveSteps == 0 || step + 1 == plan.totalSteps
-    case .epoch: (step + 1) % plan.stepsPerEpoch == 0 || step + 1 == plan.totalSteps
-    }
-  }
-
-  @discardableResult
-  private func saveCheckpoint() throws(TrainingError) -> String {
-    let path = try store.saveCheckpoint(model: model, optimizer: optimizer, state: state)
-    observe(.saved(path: path, step: state.globalStep))
-    return path
-  }
-
-  /// A checkpoint of the last complete step; nil when there has been none in this run.
-  private func saveCheckpoint(orNilAt firstStep: Int) throws(TrainingError) -> String? {
-    state.globalStep > 0 ? try saveCheckpoint() : nil
   }
 }
 

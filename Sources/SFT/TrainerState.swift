@@ -1,5 +1,6 @@
 // trainer_state.json with transformers' keys, and the sums that the next log entry is made of.
 
+import Files
 package import OrderedJSON
 
 /// Where a run stands and what it has logged.
@@ -12,9 +13,26 @@ package struct TrainerState: Sendable {
   private var totalLoss = 0.0
   private var tokensSeen = 0
   private var window = Window()
+  /// The lowest evaluation loss so far, and its step.
+  package private(set) var best: (loss: Double, step: Int)?
+  /// The step of the newest checkpoint that was the best of its time.
+  package var bestCheckpointStep: Int?
+  /// Evaluations since the lowest loss.
+  package private(set) var evaluationsWithoutGain = 0
+  /// Steps that had no trained token.
+  package private(set) var skippedSteps = 0
+  /// The steps that the run had when its checkpoint was written; nil in a run from the beginning.
+  package private(set) var savedTotalSteps: Int?
+  /// What of the last step was still to do when the run was stopped.
+  package var pending: Pending?
+
+  /// What comes after a step's update.
+  package enum Pending: String, Sendable { case evaluation, sampling }
 
   private let totalSteps, stepsPerEpoch, loggingSteps, saveSteps, batchSize: Int
   private let epochs: Double
+  private let outputDir: String
+  private let evalSteps, patience: Int?
 
   /// Sums since the last log entry.
   private struct Window: Sendable {
@@ -30,6 +48,27 @@ package struct TrainerState: Sendable {
     saveSteps = config.saveSteps
     batchSize = config.perDeviceTrainBatchSize
     epochs = config.numTrainEpochs
+    outputDir = config.outputDir
+    evalSteps = config.evalStrategy == .steps ? config.evaluationInterval : nil
+    patience = config.earlyStoppingPatience
+  }
+
+  /// Whether evaluations have gone without a lower loss for as long as they may.
+  package var isOutOfPatience: Bool { patience.map { evaluationsWithoutGain >= $0 } ?? false }
+
+  /// Adds an evaluation after the last step. As in transformers, patience compares with the best before this one.
+  package mutating func add(_ evaluation: Evaluation) -> LogEntry {
+    let isBetter = best.map { evaluation.loss < $0.loss } ?? true
+    evaluationsWithoutGain = isBetter ? 0 : evaluationsWithoutGain + 1
+    if isBetter { best = (evaluation.loss, globalStep) }
+    let entry = LogEntry(values: evaluation.values + [("epoch", epoch)], step: globalStep)
+    logHistory.append(entry)
+    return entry
+  }
+
+  /// The folder of a checkpoint of this run.
+  package func checkpointPath(step: Int) -> String {
+    FileSystem.join(outputDir, RunStore.checkpointPrefix + String(step))
   }
 
   /// Counts a step; returns a log entry when one is due.
@@ -38,6 +77,7 @@ package struct TrainerState: Sendable {
     epoch = record.epoch
     totalLoss += record.loss
     tokensSeen += record.tokenCount
+    if record.trainedTokenCount == 0 { skippedSteps += 1 }
     window.steps += 1
     window.tokens += record.tokenCount
     window.trained += record.trainedTokenCount
@@ -76,19 +116,39 @@ package struct TrainerState: Sendable {
 
   /// The JSON that transformers writes to trainer_state.json.
   package var json: JSON {
-    .object(
+    let bestCheckpoint = bestCheckpointStep.map { checkpointPath(step: $0) }
+    return .object(
       JSONObject([
-        ("best_global_step", .null), ("best_metric", .null), ("best_model_checkpoint", .null),
-        ("epoch", .number(epoch)), ("eval_steps", .null), ("global_step", .integer(globalStep)),
+        ("best_global_step", Self.integer(best?.step)), ("best_metric", Self.number(best?.loss)),
+        ("best_model_checkpoint", Self.string(bestCheckpoint)),
+        ("epoch", .number(epoch)), ("eval_steps", Self.integer(evalSteps)),
+        ("global_step", .integer(globalStep)),
         ("is_hyper_param_search", .bool(false)), ("is_local_process_zero", .bool(true)),
         ("is_world_process_zero", .bool(true)), ("log_history", .array(logHistory.map(\.json))),
         ("logging_steps", .integer(loggingSteps)), ("max_steps", .integer(totalSteps)),
         ("num_input_tokens_seen", .integer(tokensSeen)),
         ("num_train_epochs", .integer(Int(epochs.rounded(.up)))),
-        ("save_steps", .integer(saveSteps)), ("stateful_callbacks", .object(JSONObject())),
+        ("save_steps", .integer(saveSteps)), ("stateful_callbacks", callbacks),
         ("total_flos", .number(0)), ("train_batch_size", .integer(batchSize)),
         ("trial_name", .null), ("trial_params", .null),
       ]))
+  }
+
+  private static func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
+  private static func number(_ value: Double?) -> JSON { value.map { .number($0) } ?? .null }
+  private static func string(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
+
+  /// The state of early stopping, as transformers keeps it.
+  private var callbacks: JSON {
+    guard let patience else { return [:] }
+    return [
+      "EarlyStoppingCallback": [
+        "args": [
+          "early_stopping_patience": .integer(patience), "early_stopping_threshold": 0.0,
+        ],
+        "attributes": ["early_stopping_patience_counter": .integer(evaluationsWithoutGain)],
+      ]
+    ]
   }
 
   /// What a checkpoint needs beyond `json`: the sums of the log window.
@@ -101,6 +161,11 @@ package struct TrainerState: Sendable {
         ("window_steps", .integer(window.steps)), ("window_tokens", .integer(window.tokens)),
         ("window_trained", .integer(window.trained)), ("window_correct", .integer(window.correct)),
         ("window_loss", .number(window.loss)), ("window_seconds", .number(window.seconds)),
+        ("skipped_steps", .integer(skippedSteps)),
+        ("evaluations_without_gain", .integer(evaluationsWithoutGain)),
+        ("best_loss", Self.number(best?.loss)), ("best_step", Self.integer(best?.step)),
+        ("best_checkpoint_step", Self.integer(bestCheckpointStep)),
+        ("pending", Self.string(pending?.rawValue)),
       ]))
   }
 
@@ -110,20 +175,28 @@ package struct TrainerState: Sendable {
     func number(_ key: String) -> Double { progress[key]?.doubleValue ?? .nan }
     let counts = [
       "tokens_seen", "window_steps", "window_tokens", "window_trained", "window_correct",
+      "skipped_steps", "evaluations_without_gain",
     ]
     let sums = ["epoch", "total_loss", "window_loss", "window_seconds"]
     guard counts.allSatisfy({ (0...(1 << 53)).contains(integer($0)) }),
       sums.allSatisfy({ number($0).isFinite }),
       let history = state["log_history"]?.arrayValue
     else { return "it is damaged" }
-    guard integer("steps_per_epoch") == stepsPerEpoch, integer("total_steps") == totalSteps else {
-      return
-        "it is of a run of \(integer("total_steps")) steps (\(integer("steps_per_epoch")) an epoch), this one has \(totalSteps) (\(stepsPerEpoch) an epoch): data or settings have changed"
-    }
     let step = integer("global_step")
-    guard (0...totalSteps).contains(step) else {
-      return "it is damaged: global_step is \(step) of \(totalSteps)"
+    guard (0...max(0, integer("total_steps"))).contains(step) else {
+      return "it is damaged: global_step is \(step) of \(integer("total_steps"))"
     }
+    func optionalStep(_ key: String) -> Int? {
+      progress[key]?.integerValue.flatMap { (1...max(1, step)).contains($0) ? $0 : nil }
+    }
+    best = optionalStep("best_step").flatMap { step in
+      number("best_loss").isFinite ? (number("best_loss"), step) : nil
+    }
+    bestCheckpointStep = optionalStep("best_checkpoint_step")
+    evaluationsWithoutGain = integer("evaluations_without_gain")
+    skippedSteps = integer("skipped_steps")
+    savedTotalSteps = integer("total_steps")
+    pending = progress["pending"]?.stringValue.flatMap { Pending(rawValue: $0) }
     globalStep = step
     epoch = number("epoch")
     totalLoss = number("total_loss")

@@ -7,6 +7,9 @@ public struct TrainingConfig: Sendable, Hashable {
   /// When to write a checkpoint.
   public enum SaveStrategy: String, Sendable, Hashable, CaseIterable { case no, steps, epoch }
 
+  /// When to evaluate on held-out rows.
+  public enum EvaluationStrategy: String, Sendable, Hashable, CaseIterable { case no, steps, epoch }
+
   /// Where the adapter, checkpoints and logs go.
   public var outputDir: String
   /// Passes over the data; a fraction ends within an epoch.
@@ -57,6 +60,26 @@ public struct TrainingConfig: Sendable, Hashable {
   public var saveSteps = 500
   /// Checkpoints that are kept; nil keeps all.
   public var saveTotalLimit: Int?
+  /// Put rows together, up to `maxSeqLength` tokens; each still sees itself alone.
+  public var packing = false
+  /// Rows that are held out for evaluation: a share of all below 1, else their number.
+  public var valSize = 0.0
+  /// When to evaluate; with `steps` at the end too.
+  public var evalStrategy = EvaluationStrategy.no
+  /// Steps between evaluations; nil takes `loggingSteps`.
+  public var evalSteps: Int?
+  /// Whether the result is the checkpoint with the lowest evaluation loss.
+  public var loadBestModelAtEnd = false
+  /// Evaluations in a row without a lower loss after which the run ends; nil never ends it early.
+  public var earlyStoppingPatience: Int?
+  /// Steps between sampled answers; nil takes them at the start and at the end alone.
+  public var sampleEvery: Int?
+
+  /// Steps between evaluations.
+  package var evaluationInterval: Int { evalSteps ?? loggingSteps }
+
+  /// The defaults: the one place where they stand.
+  public static let defaults = TrainingConfig(outputDir: "")
 
   /// The defaults, with a folder for the results.
   public init(outputDir: String) { self.outputDir = outputDir }
@@ -87,14 +110,17 @@ public struct TrainingConfig: Sendable, Hashable {
       weightDecay.isFinite && weightDecay >= 0, "weight_decay", "\(weightDecay)", "0 or more")
     try require((0..<1).contains(adamBeta1), "adam_beta1", "\(adamBeta1)", "0 to below 1")
     try require((0..<1).contains(adamBeta2), "adam_beta2", "\(adamBeta2)", "0 to below 1")
+    // With ε = 0 a tensor whose gradient is 0, as A's is while B is 0, would become 0 / 0.
     try require(
-      adamEpsilon.isFinite && adamEpsilon >= 0, "adam_epsilon", "\(adamEpsilon)", "0 or more")
+      adamEpsilon.isFinite && adamEpsilon >= Double(Float.leastNormalMagnitude), "adam_epsilon",
+      "\(adamEpsilon)", "a number above 0 (1.2e-38 or more)")
     try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
     try require(
       (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 or more")
     try require(loggingSteps > 0, "logging_steps", "\(loggingSteps)", "1 or more")
     try require(saveSteps > 0, "save_steps", "\(saveSteps)", "1 or more")
     try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")
+    try validateEvaluation(require)
     try lrSchedulerKwargs.validate()
     // Schedules that end at a rate of their own are shares of the peak, which then must be above it.
     let lowest: Double? =
@@ -108,5 +134,34 @@ public struct TrainingConfig: Sendable, Hashable {
         learningRate > lowest, "learning_rate", "\(learningRate)",
         "more than \(lowest), as \(lrSchedulerType.rawValue) needs it")
     }
+  }
+
+  private func validateEvaluation(
+    _ require: (Bool, String, String, String) throws(TrainingError) -> Void
+  ) throws(TrainingError) {
+    try require(evalSteps ?? 1 > 0, "eval_steps", "\(evalSteps ?? 0)", "1 or more")
+    try require(sampleEvery ?? 1 > 0, "sample_every", "\(sampleEvery ?? 0)", "1 or more")
+    try require(
+      earlyStoppingPatience ?? 1 > 0, "early_stopping_patience", "\(earlyStoppingPatience ?? 0)",
+      "1 or more")
+    try require(
+      (0..<1).contains(valSize)
+        || (valSize <= 0x1p53 && valSize == valSize.rounded() && valSize > 0),
+      "val_size", "\(valSize)", "a share below 1 or a whole number of rows")
+    if earlyStoppingPatience != nil {
+      try require(
+        evalStrategy != .no, "eval_strategy", "no",
+        "steps or epoch, as early_stopping_patience needs it")
+    }
+    guard loadBestModelAtEnd else { return }
+    try require(
+      evalStrategy != .no, "eval_strategy", "no",
+      "steps or epoch, as load_best_model_at_end needs it")
+    try require(
+      evalStrategy.rawValue == saveStrategy.rawValue, "save_strategy", saveStrategy.rawValue,
+      "\(evalStrategy.rawValue), the same as eval_strategy, as load_best_model_at_end needs it")
+    try require(
+      evalStrategy == .epoch || saveSteps % evaluationInterval == 0, "save_steps", "\(saveSteps)",
+      "a multiple of eval_steps (\(evaluationInterval)), as load_best_model_at_end needs it")
   }
 }

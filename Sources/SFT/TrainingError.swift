@@ -22,6 +22,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
   case interrupted(step: Int, checkpoint: String?)
   /// A checkpoint cannot be resumed from.
   case checkpoint(path: String, problem: String)
+  /// A setting that a resumed run must keep is another one.
+  case settingChanged(checkpoint: String, name: String, saved: String, current: String)
   /// The adapter cannot be used.
   case adapter(AdapterError)
   /// A file or folder could not be read or written.
@@ -52,6 +54,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
       }
         ?? "stopped before the first step was complete; nothing was written"
     case .checkpoint(let path, let problem): "\(path): \(problem)"
+    case .settingChanged(let checkpoint, let name, let saved, let current):
+      "\(checkpoint): \(name) was \(saved), now it is \(current): a resumed run must keep it (give the old value, or start anew without --resume_from_checkpoint)"
     case .adapter(let error): error.description
     case .file(let error): error.description
     case .tensors(let error): error.description

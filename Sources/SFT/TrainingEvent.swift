@@ -68,8 +68,9 @@ public struct TrainingSummary: Sendable {
 
 /// Something that happened in a run.
 public enum TrainingEvent: Sendable {
-  /// Comes before ``started(totalSteps:trainedParameters:rows:)`` when an earlier run is continued: its log so far.
-  case resumed(log: [LogEntry])
+  /// Comes before ``started(totalSteps:trainedParameters:rows:)`` when an earlier run is continued: its log so far,
+  /// and the steps that it has done.
+  case resumed(log: [LogEntry], step: Int)
   /// The first step is about to begin.
   case started(totalSteps: Int, trainedParameters: Int, rows: Int)
   /// A step is done.
@@ -78,6 +79,12 @@ public enum TrainingEvent: Sendable {
   case logged(LogEntry)
   /// The held-out rows have been evaluated.
   case evaluated(LogEntry)
+  /// The model has answered the sample prompts.
+  case sampled([SampledAnswer])
+  /// Evaluations have not become better for as long as they may: the run ends after this step.
+  case stoppedEarly(step: Int, bestStep: Int, bestLoss: Double)
+  /// The weights of the best checkpoint are the result.
+  case restoredBest(path: String, step: Int)
   /// A checkpoint is whole.
   case saved(path: String, step: Int)
   /// Something that the user should know.

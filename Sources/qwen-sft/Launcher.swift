@@ -12,11 +12,16 @@ enum Launcher {
   static func run(_ arguments: [String]) -> Int32 {
     // A reader that goes away is an error of the write, not the end of a training run.
     signal(SIGPIPE, SIG_IGN)
+    // A file that may grow no further is an error of the write too.
+    signal(SIGXFSZ, SIG_IGN)
     keepStandardDescriptors()
     let code: Int32
     do {
-      let normalizer = ArgumentNormalizer(catalog: try OptionCatalog.current())
-      var command = try QwenSFT.parseAsRoot(try normalizer.normalized(arguments))
+      let catalog = try OptionCatalog.current()
+      let normalized = try ArgumentNormalizer(catalog: catalog).normalized(arguments)
+      let expansion = try RecipeExpansion(normalized, catalog: catalog)
+      RecipeExpansion.current = expansion
+      var command = try QwenSFT.parseAsRoot(expansion.arguments)
       try command.run()
       code = 0
     } catch {
@@ -59,7 +64,10 @@ enum Launcher {
       }
     }
     if code == .validationFailure {
-      Diagnostics.error(message.isEmpty ? "wrong usage (see 'qwen-sft --help')" : message)
+      Diagnostics.error(
+        message.isEmpty
+          ? "wrong usage (see 'qwen-sft --help')"
+          : RecipeExpansion.current?.explained(message) ?? message)
       return usageCode
     }
     Diagnostics.error(String(describing: error))

@@ -41,7 +41,8 @@ struct Program {
 
   /// Runs the program with `arguments`, `input` on standard input and its caches in the folder.
   func run(
-    _ arguments: [String], input: String = "", environment: [String: String] = [:]
+    _ arguments: [String], input: String = "", environment: [String: String] = [:],
+    executable: URL? = nil
   ) throws -> Outcome {
     let name = UUID().uuidString
     let (inputFile, outputFile) = (folder.url("\(name).in"), folder.url("\(name).out"))
@@ -49,6 +50,7 @@ struct Program {
     try Data(input.utf8).write(to: inputFile)
     for file in [outputFile, errorFile] { try Data().write(to: file) }
     let process = process(arguments, environment: environment)
+    if let executable { process.executableURL = executable }
     process.standardInput = try FileHandle(forReadingFrom: inputFile)
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
@@ -70,6 +72,14 @@ struct Program {
     let own = ["HOME": folder.url.path, "XDG_CACHE_HOME": folder.url("cache").path]
     process.environment = own.merging(environment) { $1 }
     return process
+  }
+
+  /// The path of the program.
+  static var executablePath: String { executable.path }
+
+  /// Runs `line` in a shell.
+  func run(shell line: String) throws -> Outcome {
+    try run(["-c", line], executable: URL(fileURLWithPath: "/bin/bash"))
   }
 
   /// Runs the words of `line`.

@@ -32,6 +32,8 @@ struct UsageTests {
       ("train --learning_rate nan", "--learning_rate: expected 0 or more, found nan"),
       ("train --num_train_epochs 0", "--num_train_epochs: expected a number above 0"),
       ("train --max_steps 0", "--max_steps: expected 1 or more, found 0"),
+      ("train --adam_epsilon 0", "--adam_epsilon: expected a number above 0"),
+      ("train --adam_epsilon 1e-50", "--adam_epsilon: expected a number above 0"),
       ("train --lora_r 0", "--lora_r: expected 1 to 65536, found 0"),
       ("train --lora_alpha inf", "--lora_alpha: expected a finite number"),
       ("train --lora_dropout 1", "--lora_dropout: expected 0 to below 1"),
@@ -44,6 +46,14 @@ struct UsageTests {
     #expect(outcome.output.isEmpty)
     #expect(outcome.faults.count == 1)
     #expect(outcome.errorLines.last?.contains(expected) == true, "\(outcome.errors)")
+  }
+
+  @Test("help of train shows defaults, that of --max_seq_length too")
+  func defaults() throws {
+    let help = try Program().run("train --help").output
+    for text in ["(default: 2048", "(default: 0.0002)", "(default: 500)", "(default: 16)"] {
+      #expect(help.contains(text), "\(text)")
+    }
   }
 
   @Test("help and version go to standard output with exit code 0")

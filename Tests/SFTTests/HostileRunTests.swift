@@ -83,7 +83,7 @@ struct HostileRunTests {
         events.append(event)
         if case .step = event { steps += 1 }
       })
-    let resumption = resume ? trainer.resumeFromNewestCheckpoint() : nil
+    let resumption = resume ? try trainer.resumeFromNewestCheckpoint() : nil
     do { _ = try trainer.run() } catch {
       guard case .interrupted = error else { throw error }
     }
@@ -99,7 +99,10 @@ struct HostileRunTests {
       ("training_progress.json", "tokens_seen", 9_223_372_036_854_775_807),
       ("training_progress.json", "window_steps", -5),
       ("training_progress.json", "total_loss", .number(.nan)),
-      ("training_progress.json", "epoch", nil), ("trainer_state.json", "log_history", 5),
+      ("training_progress.json", "epoch", nil),
+      ("training_progress.json", "settings", nil),
+      ("training_progress.json", "evaluations_without_gain", -1),
+      ("trainer_state.json", "log_history", 5),
     ] as [(String, String, JSON)])
   func numbers(_ file: String, _ key: String, _ value: JSON) throws {
     try withTemporaryFolder { folder in
@@ -122,7 +125,7 @@ struct HostileRunTests {
       object["log_history"] = [["step": 1, "num_tokens": 1e300, "loss": 2.5]]
       try AtomicFile.write(JSON.object(object).serialized(), to: path)
       let (events, _) = try stoppedRun(folder + "/out", resume: true)
-      guard case .resumed(let log)? = events.first else {
+      guard case .resumed(let log, _)? = events.first else {
         Issue.record("expected the log first")
         return
       }
@@ -188,7 +191,7 @@ struct HostileRunTests {
       try FileSystem.remove(folder + "/out/checkpoint-4")
       let (events, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
       #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
-      guard case .resumed(let log)? = events.first else {
+      guard case .resumed(let log, _)? = events.first else {
         Issue.record("expected the log first")
         return
       }

@@ -40,6 +40,11 @@ package struct ArgumentNormalizer: Sendable {
     String(decoding: name.utf8.map { $0 == 0x5F ? 0x2D : $0 }, as: UTF8.self)
   }
 
+  /// `name` with underscores for hyphens.
+  package static func underscored(_ name: String) -> String {
+    String(decoding: name.utf8.map { $0 == 0x2D ? 0x5F : $0 }, as: UTF8.self)
+  }
+
   /// Whether a token that follows an option is its value.
   static func isValue(_ token: String) -> Bool {
     let bytes = Array(token.utf8)
@@ -109,7 +114,9 @@ private struct State {
         let nearest = NearestName.find(name, in: command.options.keys)
         throw .unknownOption(
           name: written, command: path,
-          nearest: nearest.map { written.utf8.contains(0x5F) ? Self.underscored($0) : $0 })
+          nearest: nearest.map {
+            written.utf8.contains(0x5F) ? ArgumentNormalizer.underscored($0) : $0
+          })
       }
       let isOff = try truth(written, attached)
       if kind == .toggle {
@@ -170,9 +177,5 @@ private struct State {
     } else {
       output += ["--" + name, value]
     }
-  }
-
-  private static func underscored(_ name: String) -> String {
-    String(decoding: name.utf8.map { $0 == 0x2D ? 0x5F : $0 }, as: UTF8.self)
   }
 }

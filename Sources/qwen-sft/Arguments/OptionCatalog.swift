@@ -18,6 +18,16 @@ package struct OptionCatalog: Sendable {
     case list
   }
 
+  /// What is known of an option beside its kind.
+  package struct Details: Sendable {
+    /// What stands for its value in the help.
+    let valueName: String
+    /// The value without the option; nil where there is none, or where it depends on other things.
+    let defaultValue: String?
+    /// The values that it takes, where they are few.
+    let allValues: [String]
+  }
+
   /// A command with what may follow its name.
   package struct Command: Sendable {
     /// The name.
@@ -28,6 +38,35 @@ package struct OptionCatalog: Sendable {
     package let options: [String: Kind]
     /// The commands below this one.
     package let subcommands: [Command]
+    /// The first name of each option by its other names, negative ones included.
+    package private(set) var synonyms: [String: String] = [:]
+    /// The details of each option by its first name.
+    package private(set) var details: [String: Details] = [:]
+    /// The first names of the options, in the order of the help.
+    package private(set) var order: [String] = []
+
+    /// The first name of the option that `name` is a name of.
+    package func canonical(_ name: String) -> String { synonyms[name] ?? name }
+
+    /// Adds what the parser says of an option.
+    fileprivate mutating func add(_ argument: JSON, names: [String], kind: Kind) {
+      guard var first = argument["preferredName"]?["name"]?.stringValue ?? names.first else {
+        return
+      }
+      // The negative name of a switch is an entry of its own.
+      if kind == .toggle, first.hasPrefix("no-"), details[String(first.dropFirst(3))] != nil {
+        first = String(first.dropFirst(3))
+      } else {
+        order.append(first)
+        let isValue = kind == .value || kind == .list
+        details[first] = Details(
+          valueName: argument["valueName"]?.stringValue ?? "",
+          // Of an option that may stand alone the parser tells what it then means instead.
+          defaultValue: isValue || kind == .toggle ? argument["defaultValue"]?.stringValue : nil,
+          allValues: (argument["allValues"]?.arrayValue ?? []).compactMap(\.stringValue))
+      }
+      for name in names where name != first { synonyms[name] = first }
+    }
 
     /// A command of the given parts.
     package init(
@@ -69,17 +108,24 @@ package struct OptionCatalog: Sendable {
 
   private static func command(_ value: JSON) -> Command {
     var options: [String: Kind] = [:]
-    for argument in value["arguments"]?.arrayValue ?? [] {
-      for name in argument["names"]?.arrayValue ?? [] where name["kind"]?.stringValue == "long" {
-        if let text = name["name"]?.stringValue { options[text] = kind(of: argument) }
-      }
+    let arguments = value["arguments"]?.arrayValue ?? []
+    let names = arguments.map { argument in
+      (argument["names"]?.arrayValue ?? []).filter { $0["kind"]?.stringValue == "long" }
+        .compactMap { $0["name"]?.stringValue }
     }
-    return Command(
+    for (argument, names) in zip(arguments, names) {
+      for name in names { options[name] = kind(of: argument) }
+    }
+    var command = Command(
       name: value["commandName"]?.stringValue ?? "",
       aliases: (value["aliases"]?.arrayValue ?? []).compactMap(\.stringValue),
       options: options,
       // The description of a JSON document is no deeper than the document, whose depth the reader bounds.
-      subcommands: (value["subcommands"]?.arrayValue ?? []).map(command))
+      subcommands: (value["subcommands"]?.arrayValue ?? []).map { Self.command($0) })
+    for (argument, names) in zip(arguments, names) {
+      command.add(argument, names: names, kind: kind(of: argument))
+    }
+    return command
   }
 
   private static func kind(of argument: JSON) -> Kind {

@@ -8,6 +8,8 @@ package enum UsageError: Error, Sendable, Hashable, CustomStringConvertible {
   case unknownOption(name: String, command: String, nearest: String?)
   /// A switch was given a value that says neither yes nor no.
   case notABoolean(option: String, value: String)
+  /// A recipe that cannot be used.
+  case recipe(place: String, problem: String)
 
   /// What is wrong, in one line.
   package var description: String {
@@ -18,6 +20,7 @@ package enum UsageError: Error, Sendable, Hashable, CustomStringConvertible {
       "unknown option '--\(name)'\(Self.hint(nearest, prefix: "--")) (see '\(command) --help')"
     case .notABoolean(let option, let value):
       "--\(option): expected true or false, found '\(value)'"
+    case .recipe(let place, let problem): "\(place): \(problem)"
     }
   }
 

@@ -28,6 +28,7 @@ struct Train: ParsableCommand {
     var config = try options.config(
       outputDir: output, lora: lora.config, maxSeqLength: data.maxSeqLength)
     try validate(config)
+    try options.validateEvaluation()
     let folder = try model.folder()
     let adapterFolder = try adapter.folder()
     let paths = try data.paths()
@@ -36,8 +37,16 @@ struct Train: ParsableCommand {
       throw ValidationError("--full trains all parameters and takes no --adapter")
     }
     // 1. The data is read and encoded before any weight is.
-    let rows = try TrainingData.rows(
+    let all = try TrainingData.rows(
       folder: folder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
+    var (rows, evaluationRows) = try ValidationSplit.split(
+      all, size: config.valSize, seed: config.seed)
+    if !options.evalDataPath.isEmpty {
+      evaluationRows = try TrainingData.rows(
+        folder: folder, paths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
+        config: config)
+    }
+    let questions = try options.samplePrompts.map { try Questions.samples(in: $0) }
     // 2. The model, and what of it is trained.
     let network = try Session.model(
       folder, adapter: nil, precision: precision, trainsAll: options.full, placement: .owned,
@@ -47,11 +56,19 @@ struct Train: ParsableCommand {
     // 3. The run.
     Interrupts.listen()
     let reporter = TrainingReporter(outputDir: output)
+    let sampler = try questions.map { questions in
+      let encoder = try encoding.encoder(folder: folder)
+      return try AnswerSampler(
+        questions, encoder: encoder,
+        stopIDs: Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer))
+    }
     let trainer = try Trainer(
-      model: network, rows: rows, config: config,
-      artifacts: RunArtifacts(modelDirectory: folder, adapter: settings), on: device,
+      model: network, rows: rows, evaluationRows: evaluationRows, config: config,
+      artifacts: RunArtifacts(modelDirectory: folder, adapter: settings), sampler: sampler,
+      on: device,
       shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
     guard try resume(trainer) else { return }
+    try writeRecipe(config)
     do throws(TrainingError) {
       _ = try trainer.run()
     } catch {
@@ -60,6 +77,19 @@ struct Train: ParsableCommand {
       Diagnostics.notice(error.description)
       throw ExitCode(Interrupts.exitCode)
     }
+  }
+
+  /// Writes every setting of the run beside its results.
+  private func writeRecipe(_ config: TrainingConfig) throws {
+    guard let expansion = RecipeExpansion.current else { return }
+    var resolved = [
+      "output-dir": config.outputDir, "max-seq-length": String(config.maxSeqLength),
+      "gradient-checkpointing": config.gradientCheckpointing ? "full" : "off",
+    ]
+    if adapter.adapter == nil, let lora = config.lora {
+      resolved["lora-dropout"] = "\(lora.dropout)"
+    }
+    try ResolvedRecipe(expansion, resolved: resolved).write(to: config.outputDir)
   }
 
   /// Settings out of range are wrong usage.
@@ -105,7 +135,7 @@ struct Train: ParsableCommand {
       try trainer.resume(from: source)
       return true
     }
-    switch trainer.resumeFromNewestCheckpoint() {
+    switch try trainer.resumeFromNewestCheckpoint() {
     case .finished:
       Diagnostics.notice("the run has finished already; nothing to do")
       return false

@@ -36,6 +36,19 @@ final class TrainingDisplay {
         "\(String($0.key.dropFirst(5))) \(significant($0.value))"
       }
       Diagnostics.notice("step \(entry.step), evaluation: \(figures.joined(separator: ", "))")
+    case .sampled(let answers):
+      for answer in answers.prefix(3) {
+        Diagnostics.notice(
+          "step \(answer.step), \(String(answer.prompt.prefix(60))) → \(String(answer.text.prefix(200)))"
+        )
+      }
+      if answers.count > 3 { Diagnostics.notice("and \(answers.count - 3) more in samples.jsonl") }
+    case .stoppedEarly(let step, let bestStep, let bestLoss):
+      Diagnostics.notice(
+        "step \(step): stopping early, the lowest evaluation loss was "
+          + "\(fixed(bestLoss, digits: 4)) at step \(bestStep)")
+    case .restoredBest(let path, let step):
+      Diagnostics.notice("the result is that of step \(step), from \(path)")
     case .saved(let path, let step): Diagnostics.notice("step \(step): saved \(path)")
     case .notice(let text): Diagnostics.notice(text)
     case .finished(let summary):

@@ -6,22 +6,34 @@ import SFT
 final class TrainingReporter {
   private let display = TrainingDisplay()
   private let metrics: MetricsFile
+  private let samples: SamplesFile
+  private let memory = MemoryWatch()
   private let outputDir: String
   /// What a resumed run has logged before.
   private var earlierLog: [LogEntry] = []
+  /// The steps that it had done; 0 in a run from the beginning.
+  private var firstStep = 0
 
   /// A reporter for the run in `outputDir`.
   init(outputDir: String) {
     self.outputDir = outputDir
     metrics = MetricsFile(folder: outputDir)
+    samples = SamplesFile(folder: outputDir)
   }
 
   /// Takes one event.
   func observe(_ event: TrainingEvent) {
     display.observe(event)
     switch event {
-    case .resumed(let log): earlierLog = log
-    case .started: metrics.begin(with: earlierLog)
+    case .resumed(let log, let step):
+      earlierLog = log
+      firstStep = step
+    case .started:
+      metrics.begin(with: earlierLog)
+      samples.begin(after: firstStep)
+      memory.check()
+    case .step: memory.check()
+    case .sampled(let answers): samples.append(answers)
     case .logged(let entry), .evaluated(let entry): metrics.append(entry)
     case .finished: Diagnostics.notice("results in \(outputDir)")
     default: break

@@ -1,5 +1,6 @@
 // Conversations that wait for an answer.
 
+import Files
 import OrderedJSON
 import SFT
 
@@ -26,6 +27,33 @@ enum Questions {
           file: row.file, line: row.line))
     }
     return questions
+  }
+
+  /// The prompts of `--sample_prompts`: conversations, or a prompt a line where the name ends in .txt.
+  static func samples(in path: String) throws -> [Conversation] {
+    guard path.utf8.suffix(4).elementsEqual(".txt".utf8) else {
+      let all = try conversations(in: path, system: nil)
+      if all.isEmpty {
+        throw CLIError.argument(option: "sample_prompts", problem: "\(path): no conversation in it")
+      }
+      return all
+    }
+    var prompts: [Conversation] = []
+    let text: String
+    do throws(FileError) { text = try FileSystem.readText(path, maximumByteCount: 1 << 24) } catch {
+      throw CLIError.file(error)
+    }
+    for (index, line) in text.utf8.split(separator: 0x0A, omittingEmptySubsequences: false)
+      .enumerated() where !line.isEmpty
+    {
+      let prompt = String(decoding: line.last == 0x0D ? line.dropLast() : line, as: UTF8.self)
+      prompts.append(
+        Conversation(messages: [message("user", prompt)], file: path, line: index + 1))
+    }
+    if prompts.isEmpty {
+      throw CLIError.argument(option: "sample_prompts", problem: "\(path): no line in it")
+    }
+    return prompts
   }
 
   /// A message with a role.

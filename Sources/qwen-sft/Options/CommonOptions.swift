@@ -11,6 +11,11 @@ struct CommonOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Where to compute: auto, cpu, cuda or cuda:1.", valueName: "device"))
   var device: DeviceOption = .auto
 
+  @Option(
+    help: ArgumentHelp(
+      "YAML or JSON recipe of options by their names; the command line wins.", valueName: "file"))
+  var config: String?
+
   @Flag(help: "Show log lines below warning too.")
   var verbose = false
 

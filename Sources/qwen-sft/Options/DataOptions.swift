@@ -19,7 +19,9 @@ struct DataOptions: ParsableArguments {
 
   @Option(
     name: [.customLong("max-seq-length"), .customLong("max-length")],
-    help: ArgumentHelp("Longest row in tokens.", valueName: "tokens"))
+    help: ArgumentHelp(
+      "Longest row in tokens (default: \(TrainingConfig.defaults.maxSeqLength) in training, else no limit).",
+      valueName: "tokens"))
   var maxSeqLength: Int?
 
   mutating func validate() throws {

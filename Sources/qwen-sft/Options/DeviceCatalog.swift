@@ -140,21 +140,25 @@ struct MemoryInformation {
     let read = { (path: String) in try? FileSystem.readText(path, maximumByteCount: 1 << 20) }
     return MemoryInformation(
       meminfo: read("/proc/meminfo") ?? "", limit: read("/sys/fs/cgroup/memory.max"),
-      used: read("/sys/fs/cgroup/memory.current"))
+      used: read("/sys/fs/cgroup/memory.current"), statistics: read("/sys/fs/cgroup/memory.stat"))
   }
 
   /// What the text of a /proc/meminfo says, within the limit of the control group, if there is one.
-  init(meminfo: String, limit: String?, used: String?) {
-    func kibibytes(_ key: String) -> Int? {
-      for line in meminfo.utf8.split(separator: 0x0A) where line.starts(with: key.utf8) {
+  /// Pages of files, which the system gives back when they are needed, count as free.
+  init(meminfo: String, limit: String?, used: String?, statistics: String? = nil) {
+    func integer(_ key: String, in text: String) -> Int? {
+      for line in text.utf8.split(separator: 0x0A) where line.starts(with: key.utf8) {
         let digits = line.dropFirst(key.utf8.count).drop { !(0x30...0x39).contains($0) }
           .prefix { (0x30...0x39).contains($0) }
-        return Int(String(decoding: digits, as: UTF8.self)).flatMap {
-          let (bytes, isTooLarge) = $0.multipliedReportingOverflow(by: 1024)
-          return isTooLarge ? nil : bytes
-        }
+        return Int(String(decoding: digits, as: UTF8.self))
       }
       return nil
+    }
+    func kibibytes(_ key: String) -> Int? {
+      integer(key, in: meminfo).flatMap {
+        let (bytes, isTooLarge) = $0.multipliedReportingOverflow(by: 1024)
+        return isTooLarge ? nil : bytes
+      }
     }
     func number(_ text: String?) -> Int? {
       text.flatMap { Int(String(decoding: $0.utf8.prefix { $0 != 0x0A }, as: UTF8.self)) }
@@ -164,7 +168,8 @@ struct MemoryInformation {
     guard let limit = number(limit), limit > 0, limit < total ?? Int.max else { return }
     total = limit
     if let used = number(used), used >= 0 {
-      available = min(available ?? Int.max, max(0, limit - used))
+      let pages = statistics.flatMap { integer("inactive_file ", in: $0) } ?? 0
+      available = min(available ?? Int.max, max(0, limit - max(0, used - max(0, pages))))
     }
   }
 }

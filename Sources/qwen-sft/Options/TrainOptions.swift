@@ -11,50 +11,50 @@ struct TrainOptions: ParsableArguments {
   var outputDir: String?
 
   @Option(help: ArgumentHelp("Passes over the data.", valueName: "n"))
-  var numTrainEpochs = 1.0
+  var numTrainEpochs = TrainingConfig.defaults.numTrainEpochs
 
   @Option(help: ArgumentHelp("Optimizer steps; wins over the epochs.", valueName: "n"))
   var maxSteps: Int?
 
   @Option(help: ArgumentHelp("Rows of a micro-batch.", valueName: "n"))
-  var perDeviceTrainBatchSize = 1
+  var perDeviceTrainBatchSize = TrainingConfig.defaults.perDeviceTrainBatchSize
 
   @Option(help: ArgumentHelp("Micro-batches of an optimizer step.", valueName: "n"))
-  var gradientAccumulationSteps = 8
+  var gradientAccumulationSteps = TrainingConfig.defaults.gradientAccumulationSteps
 
   @Option(help: ArgumentHelp("Peak learning rate.", valueName: "rate"))
-  var learningRate = 2e-4
+  var learningRate = TrainingConfig.defaults.learningRate
 
   @Option(help: ArgumentHelp("Shape of the learning rate.", valueName: "name"))
-  var lrSchedulerType = LearningRateSchedule.Kind.linear
+  var lrSchedulerType = TrainingConfig.defaults.lrSchedulerType
 
   @Option(
     help: ArgumentHelp("Coefficients of the schedule, as a JSON object.", valueName: "json"))
   var lrSchedulerKwargs: String?
 
   @Option(help: ArgumentHelp("Steps of warm-up.", valueName: "n"))
-  var warmupSteps = 0
+  var warmupSteps = TrainingConfig.defaults.warmupSteps
 
   @Option(help: ArgumentHelp("Warm-up as a share of all steps.", valueName: "share"))
-  var warmupRatio = 0.0
+  var warmupRatio = TrainingConfig.defaults.warmupRatio
 
   @Option(help: ArgumentHelp("Decoupled weight decay.", valueName: "rate"))
-  var weightDecay = 0.0
+  var weightDecay = TrainingConfig.defaults.weightDecay
 
   @Option(help: ArgumentHelp("AdamW's β₁.", valueName: "beta"))
-  var adamBeta1 = 0.9
+  var adamBeta1 = TrainingConfig.defaults.adamBeta1
 
   @Option(help: ArgumentHelp("AdamW's β₂.", valueName: "beta"))
-  var adamBeta2 = 0.999
+  var adamBeta2 = TrainingConfig.defaults.adamBeta2
 
   @Option(help: ArgumentHelp("AdamW's ε.", valueName: "epsilon"))
-  var adamEpsilon = 1e-8
+  var adamEpsilon = TrainingConfig.defaults.adamEpsilon
 
   @Option(help: ArgumentHelp("Largest gradient norm; 0 switches clipping off.", valueName: "norm"))
-  var maxGradNorm = 1.0
+  var maxGradNorm = TrainingConfig.defaults.maxGradNorm
 
   @Option(help: "What happens to rows that are too long: keep_start, keep_end, drop or error.")
-  var truncation = Truncation.keepStart
+  var truncation = TrainingConfig.defaults.truncation
 
   @Option(
     defaultAsFlag: .full,
@@ -62,22 +62,65 @@ struct TrainOptions: ParsableArguments {
   var gradientCheckpointing: CheckpointingMode?
 
   @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Visit rows in a random order.")
-  var shuffle = true
+  var shuffle = TrainingConfig.defaults.shuffle
 
   @Option(help: ArgumentHelp("Seed of the adapter, the order and dropout.", valueName: "n"))
-  var seed: UInt64 = 42
+  var seed = TrainingConfig.defaults.seed
 
   @Option(help: ArgumentHelp("Steps between log entries.", valueName: "n"))
-  var loggingSteps = 10
+  var loggingSteps = TrainingConfig.defaults.loggingSteps
 
   @Option(help: "When to write checkpoints: no, steps or epoch.")
-  var saveStrategy = TrainingConfig.SaveStrategy.steps
+  var saveStrategy = TrainingConfig.defaults.saveStrategy
 
   @Option(help: ArgumentHelp("Steps between checkpoints.", valueName: "n"))
-  var saveSteps = 500
+  var saveSteps = TrainingConfig.defaults.saveSteps
 
   @Option(help: ArgumentHelp("Checkpoints to keep (default: all).", valueName: "n"))
   var saveTotalLimit: Int?
+
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Put rows together up to --max_seq_length tokens; each still sees itself alone.")
+  var packing = TrainingConfig.defaults.packing
+
+  @Option(
+    help: ArgumentHelp(
+      "Rows to evaluate on, JSONL or JSON; several may follow.", valueName: "file"))
+  var evalDataPath: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Rows to hold out for evaluation: a share below 1, or their number.", valueName: "size"))
+  var valSize = TrainingConfig.defaults.valSize
+
+  @Option(help: "When to evaluate: no, steps (and at the end) or epoch.")
+  var evalStrategy = TrainingConfig.defaults.evalStrategy
+
+  @Option(
+    help: ArgumentHelp("Steps between evaluations (default: --logging_steps).", valueName: "n"))
+  var evalSteps: Int?
+
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Make the checkpoint with the lowest evaluation loss the result.")
+  var loadBestModelAtEnd = TrainingConfig.defaults.loadBestModelAtEnd
+
+  @Option(
+    help: ArgumentHelp(
+      "End after so many evaluations without a lower loss (default: never).", valueName: "n"))
+  var earlyStoppingPatience: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "JSONL of conversations (or .txt, a prompt a line) that are answered into samples.jsonl.",
+      valueName: "file"))
+  var samplePrompts: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Steps between sampled answers (default: at the start and the end).", valueName: "n"))
+  var sampleEvery: Int?
 
   @Option(
     defaultAsFlag: "true",
@@ -94,6 +137,26 @@ struct TrainOptions: ParsableArguments {
       throw ValidationError("--output_dir is required: where should the adapter go?")
     }
     return "out"
+  }
+
+  /// Combinations that make no sense are wrong usage.
+  func validateEvaluation() throws {
+    let hasRows = !evalDataPath.isEmpty || valSize > 0
+    if !evalDataPath.isEmpty && valSize > 0 {
+      throw ValidationError(
+        "--val_size: expected 0, as --eval_data_path gives the rows to evaluate, found \(valSize)")
+    }
+    if evalStrategy != .no && !hasRows {
+      throw ValidationError(
+        "--eval_strategy: expected --eval_data_path or --val_size with it, found neither")
+    }
+    if evalStrategy == .no && hasRows {
+      Diagnostics.notice(
+        "--eval_strategy is no: nothing will be evaluated (give steps or epoch)")
+    }
+    if sampleEvery != nil && samplePrompts == nil {
+      throw ValidationError("--sample_every: expected --sample_prompts with it, found none")
+    }
   }
 
   /// The settings of the run.
@@ -121,7 +184,7 @@ struct TrainOptions: ParsableArguments {
     config.maxGradNorm = maxGradNorm
     config.maxSeqLength = maxSeqLength ?? config.maxSeqLength
     config.truncation = truncation
-    config.gradientCheckpointing = gradientCheckpointing?.isOn ?? false
+    config.gradientCheckpointing = gradientCheckpointing?.isOn ?? config.gradientCheckpointing
     config.lora = full ? nil : lora
     config.shuffle = shuffle
     config.seed = seed
@@ -129,6 +192,13 @@ struct TrainOptions: ParsableArguments {
     config.saveStrategy = saveStrategy
     config.saveSteps = saveSteps
     config.saveTotalLimit = saveTotalLimit
+    config.packing = packing
+    config.valSize = valSize
+    config.evalStrategy = evalStrategy
+    config.evalSteps = evalSteps
+    config.loadBestModelAtEnd = loadBestModelAtEnd
+    config.earlyStoppingPatience = earlyStoppingPatience
+    config.sampleEvery = sampleEvery
     return config
   }
 }
@@ -136,14 +206,14 @@ struct TrainOptions: ParsableArguments {
 /// The adapter to make.
 struct LoRAOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Rank of the adapter.", valueName: "n"))
-  var loraR = 16
+  var loraR = LoRAConfig.defaults.rank
 
   @Option(help: ArgumentHelp("Scale of the adapter: alpha / rank.", valueName: "alpha"))
-  var loraAlpha = 32.0
+  var loraAlpha = LoRAConfig.defaults.alpha
 
   @Option(
     help: ArgumentHelp(
-      "Dropout before the adapter (default: 0.05, or what the starting adapter has).",
+      "Dropout before the adapter (default: \(LoRAConfig.defaults.dropout), or what the starting adapter has).",
       valueName: "p"))
   var loraDropout: Double?
 
@@ -157,7 +227,7 @@ struct LoRAOptions: ParsableArguments {
   @Flag(
     name: .customLong("use-rslora"), inversion: .prefixedNo, exclusivity: .chooseLast,
     help: "Scale by alpha / √rank.")
-  var useRSLoRA = false
+  var useRSLoRA = LoRAConfig.defaults.useRSLoRA
 
   /// The settings of a fresh adapter.
   var config: LoRAConfig {
@@ -165,9 +235,10 @@ struct LoRAOptions: ParsableArguments {
       .map { String($0) }
     let targets: LoRAConfig.Targets =
       names.isEmpty
-      ? .names(LoRAConfig.defaultTargets) : names == ["all-linear"] ? .allLinear : .names(names)
+      ? LoRAConfig.defaults.targets : names == ["all-linear"] ? .allLinear : .names(names)
     return LoRAConfig(
-      rank: loraR, alpha: loraAlpha, dropout: loraDropout ?? 0.05, targets: targets,
+      rank: loraR, alpha: loraAlpha, dropout: loraDropout ?? LoRAConfig.defaults.dropout,
+      targets: targets,
       useRSLoRA: useRSLoRA)
   }
 }
@@ -191,4 +262,5 @@ enum CheckpointingMode: String, ExpressibleByArgument {
 
 extension LearningRateSchedule.Kind: ExpressibleByArgument {}
 extension TrainingConfig.SaveStrategy: ExpressibleByArgument {}
+extension TrainingConfig.EvaluationStrategy: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}

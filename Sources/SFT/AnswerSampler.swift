@@ -1,0 +1,83 @@
+// Answers of a model while it is trained, so that one can read how it changes.
+
+import ChatTemplate
+public import OrderedJSON
+import QwenModel
+import Tensor
+import Tokenizer
+
+/// What a model in training answers to a prompt.
+public struct SampledAnswer: Sendable, Hashable {
+  /// Steps of training before the answer.
+  public let step: Int
+  /// The number of the prompt, from 0.
+  public let index: Int
+  /// The last user turn of the prompt.
+  public let prompt: String
+  /// The answer without special tokens, and its ids with the one that ended it.
+  public let text: String, ids: [Int32]
+  /// Whether this is the model that the run has written.
+  public let isFinal: Bool
+
+  /// As a line of samples.jsonl has it.
+  public var json: JSON {
+    .object(
+      JSONObject([
+        ("step", .integer(step)), ("index", .integer(index)), ("final", .bool(isFinal)),
+        ("prompt", .string(prompt)), ("text", .string(text)),
+        ("ids", .array(ids.map { .integer(Int($0)) })),
+      ]))
+  }
+}
+
+/// Prompts that a model in training answers greedily.
+public struct AnswerSampler: Sendable {
+  private let encoder: ConversationEncoder
+  private let stopIDs: Set<Int32>
+  private let maxNewTokens: Int
+  /// The prompts: what is shown of them, their ids, and where they stand.
+  let prompts: [(text: String, ids: [Int32], place: String)]
+
+  /// A sampler of answers of at most `maxNewTokens` tokens to `conversations`, which end with a user's turn.
+  public init(
+    _ conversations: [Conversation], encoder: ConversationEncoder, stopIDs: Set<Int32>,
+    maxNewTokens: Int = 128
+  ) throws(DataError) {
+    self.encoder = encoder
+    self.stopIDs = stopIDs
+    self.maxNewTokens = maxNewTokens
+    var prompts: [(text: String, ids: [Int32], place: String)] = []
+    for conversation in conversations {
+      let rendered = try encoder.render(conversation, addGenerationPrompt: true)
+      let last = conversation.messages.last { $0["role"]?.stringValue == "user" }
+      prompts.append(
+        (
+          last?["content"]?.stringValue ?? "", encoder.tokenizer.encode(utf8: rendered.utf8),
+          "\(conversation.file):\(conversation.line)"
+        ))
+    }
+    self.prompts = prompts.filter { !$0.ids.isEmpty }
+  }
+
+  /// The answer of `model` to prompt `index`; nil where `shouldStop` says so before it is complete.
+  func answer(
+    _ index: Int, of model: QwenModel, step: Int, isFinal: Bool, shouldStop: () -> Bool
+  ) throws(TrainingError) -> SampledAnswer? {
+    let prompt = prompts[index]
+    let output: Generator.Output
+    var isStopped = false
+    do {
+      output = try Generator(model: model, stopIDs: stopIDs, options: .greedy).generate(
+        prompt: prompt.ids, maxNewTokens: maxNewTokens
+      ) { _ in
+        isStopped = shouldStop()
+        return !isStopped
+      }
+    } catch { throw .device(error) }
+    if isStopped { return nil }
+    return SampledAnswer(
+      step: step, index: index, prompt: prompt.text,
+      text: encoder.tokenizer.decode(output.ids, skipSpecialTokens: true), ids: output.ids,
+      isFinal: isFinal)
+  }
+}

@@ -1,0 +1,54 @@
+// Putting short rows together. Documents stay documents: positions restart and attention ends at their borders.
+
+/// Packing of rows into bins of a given number of tokens.
+package enum RowPacking {
+  /// Best fit decreasing, as TRL's "bfd": the longest rows first, each into the bin with the least room that is
+  /// enough; of bins with equal room the one that has had it longest. Rows must be no longer than `capacity`.
+  ///
+  /// - Returns: the rows of each bin in the order in which they came, bins in the order in which they were opened.
+  package static func bestFitDecreasing(_ lengths: [Int], capacity: Int) -> [[Int]] {
+    var bins: [[Int]] = []
+    var binsByRoom: [Int: [Int]] = [:]
+    var rooms: [Int] = []  // the keys of binsByRoom, ascending
+    let order = lengths.indices.sorted {
+      lengths[$0] != lengths[$1] ? lengths[$0] > lengths[$1] : $0 < $1
+    }
+    for row in order {
+      let length = lengths[row]
+      precondition(length <= capacity, "packing: a row of \(length) tokens, bins of \(capacity)")
+      var room = capacity
+      let bin: Int
+      let place = rooms.partitioningIndex { $0 >= length }
+      if place < rooms.count, let first = binsByRoom[rooms[place]]?.first {
+        room = rooms[place]
+        bin = first
+        binsByRoom[room]?.removeFirst()
+        if binsByRoom[room]?.isEmpty == true {
+          binsByRoom[room] = nil
+          rooms.remove(at: place)
+        }
+        bins[bin].append(row)
+      } else {
+        bin = bins.count
+        bins.append([row])
+      }
+      room -= length
+      guard room > 0 else { continue }
+      if binsByRoom[room] == nil { rooms.insert(room, at: rooms.partitioningIndex { $0 >= room }) }
+      binsByRoom[room, default: []].append(bin)
+    }
+    return bins
+  }
+}
+
+extension Array {
+  /// The first index whose element satisfies `predicate`, which no element before and every one after does.
+  fileprivate func partitioningIndex(_ predicate: (Element) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if predicate(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+}

@@ -1,0 +1,51 @@
+// Taking up an earlier run.
+
+extension Trainer {
+  /// Continues from a checkpoint folder instead of the beginning.
+  ///
+  /// - Throws: ``TrainingError/settingChanged(checkpoint:name:saved:current:)`` where the run is not the one that
+  ///   the checkpoint is of. More or fewer steps than then are taken, with a notice.
+  public func resume(from checkpoint: String) throws(TrainingError) {
+    state = try store.restore(
+      checkpoint, model: model, optimizer: optimizer, expecting: state, fingerprint: fingerprint,
+      totalSteps: plan.totalSteps)
+    if let saved = state.savedTotalSteps, saved != plan.totalSteps {
+      observe(
+        .notice(
+          "the run had \(saved) steps and now has \(plan.totalSteps): "
+            + "from step \(state.globalStep + 1) on the learning rate is that of the new length"))
+    }
+  }
+
+  /// What `resumeFromNewestCheckpoint` found.
+  public enum Resumption: Sendable, Equatable {
+    /// The run has ended already: there is nothing left to do.
+    case finished
+    /// It goes on from this folder.
+    case resumed(from: String)
+    /// There is no whole checkpoint: it starts from the beginning.
+    case fromBeginning
+  }
+
+  /// Continues from the newest whole checkpoint of the run in the output folder; damaged ones are passed over, each
+  /// with a notice.
+  ///
+  /// - Throws: ``TrainingError/settingChanged(checkpoint:name:saved:current:)`` where a whole one is of other settings.
+  public func resumeFromNewestCheckpoint() throws(TrainingError) -> Resumption {
+    switch RunStore.earlierRun(in: config.outputDir, totalSteps: plan.totalSteps) {
+    case .none: return .fromBeginning
+    case .finished: return .finished
+    case .checkpoints(let folders):
+      for folder in folders {
+        do throws(TrainingError) {
+          try resume(from: folder)
+          return .resumed(from: folder)
+        } catch {
+          if case .settingChanged = error { throw error }
+          observe(.notice("passing over a checkpoint that cannot be used: \(error.description)"))
+        }
+      }
+      return .fromBeginning
+    }
+  }
+}
