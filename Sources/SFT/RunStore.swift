@@ -212,15 +212,35 @@ package struct RunStore {
       FileSystem.join(path, isAdapter ? "adapter_model.safetensors" : Checkpoint.fileName))
     let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
     var values: [(value: Tensor, first: Tensor, second: Tensor)] = []
+    let adapters = adaptersByKey(model)
+    var initial: [String: (a: Tensor?, b: Tensor?)] = [:]
     for slot in optimizer.slots {
       let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
+      let place = adapters[slot.key]
+      let shape = place?.adapter.convertedShape(of: slot.parameter) ?? slot.parameter.shape
+      var value = try tensor(key, of: weights, like: slot.parameter.value, shape: shape, path)
+      if let place {
+        let parts = place.adapter.parts(of: slot.parameter, from: value)
+        value = parts.value
+        if slot.parameter === place.adapter.loraA {
+          initial[place.path, default: (nil, nil)].a = parts.initial
+        } else if slot.parameter === place.adapter.loraB {
+          initial[place.path, default: (nil, nil)].b = parts.initial
+        }
+      }
       values.append(
         (
-          try tensor(key, of: weights, like: slot.parameter.value, path),
-          try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
+          value, try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
           try tensor("second." + slot.key, of: moments, like: slot.secondMoment, path)
         ))
     }
+    do {
+      try model.replaceInitialFactors(
+        initial.compactMapValues { pair in
+          guard let a = pair.a, let b = pair.b else { return nil }
+          return (a, b)
+        })
+    } catch { throw .device(error) }
     for (slot, value) in zip(optimizer.slots, values) {
       slot.parameter.value = value.value
       slot.firstMoment = value.first
@@ -231,15 +251,25 @@ package struct RunStore {
     return state
   }
 
+  /// The adapters by the keys of their parameters.
+  private func adaptersByKey(_ model: QwenModel) -> [String: (path: String, adapter: LoRAAdapter)] {
+    var result: [String: (path: String, adapter: LoRAAdapter)] = [:]
+    for (path, adapter) in model.namedAdapters() {
+      for (name, _) in adapter.children { result[path + "." + name] = (path, adapter) }
+    }
+    return result
+  }
+
   private func tensor(
-    _ key: String, of file: Checkpoint, like expected: Tensor, _ path: String
+    _ key: String, of file: Checkpoint, like expected: Tensor, shape: Shape? = nil, _ path: String
   ) throws(TrainingError) -> Tensor {
+    let shape = shape ?? expected.shape
     let device = Device(backend: expected.backend, preferredComputeDType: .float32)
     do {
       let found = try file.shape(of: key)
-      guard found == expected.shape.dimensions else {
+      guard found == shape.dimensions else {
         throw TrainingError.checkpoint(
-          path: path, problem: "tensor \(key): expected \(expected.shape), found \(found)")
+          path: path, problem: "tensor \(key): expected \(shape), found \(found)")
       }
       return try file.tensor(key, dtype: expected.dtype, on: device)
     } catch let error as SafetensorsError {
