@@ -238,23 +238,20 @@ package struct RunStore {
         current: "\(totalSteps)")
     }
     // Everything is read and checked before anything is changed.
-    let isAdapter = artifacts.adapter != nil
     let weights = try self.weights(in: path)
     let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
-    var values: [(value: Tensor, first: Tensor, second: Tensor)] = []
+    let read = try read(weights, model: model, optimizer: optimizer, path)
+    var values: [(first: Tensor, second: Tensor)] = []
     for slot in optimizer.slots {
-      let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
       values.append(
         (
-          try tensor(key, of: weights, like: slot.parameter.value, path),
           try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
           try tensor("second." + slot.key, of: moments, like: slot.secondMoment, path)
         ))
     }
+    try apply(read, to: model, optimizer)
     for (slot, value) in zip(optimizer.slots, values) {
-      slot.parameter.value = value.value
-      slot.firstMoment = value.first
-      slot.secondMoment = value.second
+      (slot.firstMoment, slot.secondMoment) = value
     }
     optimizer.restore(stepCount: steps)
     run = savedRun
@@ -262,15 +259,11 @@ package struct RunStore {
   }
 
   /// Loads the weights of a checkpoint, and nothing else of it.
-  package func restoreWeights(_ path: String, optimizer: AdamW) throws(TrainingError) {
-    let isAdapter = artifacts.adapter != nil
-    let weights = try weights(in: path)
-    var values: [Tensor] = []
-    for slot in optimizer.slots {
-      let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
-      values.append(try tensor(key, of: weights, like: slot.parameter.value, path))
-    }
-    for (slot, value) in zip(optimizer.slots, values) { slot.parameter.value = value }
+  package func restoreWeights(_ path: String, model: QwenModel, optimizer: AdamW)
+    throws(TrainingError)
+  {
+    let read = try read(weights(in: path), model: model, optimizer: optimizer, path)
+    try apply(read, to: model, optimizer)
   }
 
   private func weights(in path: String) throws(TrainingError) -> Checkpoint {
@@ -278,15 +271,70 @@ package struct RunStore {
     return try checkpoint(FileSystem.join(path, name))
   }
 
+  /// What a checkpoint has for the parameters of an optimizer, in its order, and the first factors of the adapters that
+  /// began at a decomposition of their weight, by path.
+  private struct StoredWeights {
+    var values: [Tensor] = []
+    var initial: [String: (a: Tensor?, b: Tensor?)] = [:]
+  }
+
+  private func read(
+    _ weights: Checkpoint, model: QwenModel, optimizer: AdamW, _ path: String
+  ) throws(TrainingError) -> StoredWeights {
+    let prefix = artifacts.adapter != nil ? AdapterFile.keyPrefix : ""
+    let adapters = adaptersByKey(model)
+    var read = StoredWeights()
+    for slot in optimizer.slots {
+      let place = adapters[slot.key]
+      let shape = place?.adapter.convertedShape(of: slot.parameter) ?? slot.parameter.shape
+      var value = try tensor(
+        prefix + slot.key, of: weights, like: slot.parameter.value, shape: shape, path)
+      if let place {
+        let parts = place.adapter.parts(of: slot.parameter, from: value)
+        value = parts.value
+        if slot.parameter === place.adapter.loraA {
+          read.initial[place.path, default: (nil, nil)].a = parts.initial
+        } else if slot.parameter === place.adapter.loraB {
+          read.initial[place.path, default: (nil, nil)].b = parts.initial
+        }
+      }
+      read.values.append(value)
+    }
+    return read
+  }
+
+  private func apply(_ read: StoredWeights, to model: QwenModel, _ optimizer: AdamW)
+    throws(TrainingError)
+  {
+    do {
+      try model.replaceInitialFactors(
+        read.initial.compactMapValues { pair in
+          guard let a = pair.a, let b = pair.b else { return nil }
+          return (a, b)
+        })
+    } catch { throw .device(error) }
+    for (slot, value) in zip(optimizer.slots, read.values) { slot.parameter.value = value }
+  }
+
+  /// The adapters by the keys of their parameters.
+  private func adaptersByKey(_ model: QwenModel) -> [String: (path: String, adapter: LoRAAdapter)] {
+    var result: [String: (path: String, adapter: LoRAAdapter)] = [:]
+    for (path, adapter) in model.namedAdapters() {
+      for (name, _) in adapter.children { result[path + "." + name] = (path, adapter) }
+    }
+    return result
+  }
+
   private func tensor(
-    _ key: String, of file: Checkpoint, like expected: Tensor, _ path: String
+    _ key: String, of file: Checkpoint, like expected: Tensor, shape: Shape? = nil, _ path: String
   ) throws(TrainingError) -> Tensor {
+    let shape = shape ?? expected.shape
     let device = Device(backend: expected.backend, preferredComputeDType: .float32)
     do {
       let found = try file.shape(of: key)
-      guard found == expected.shape.dimensions else {
+      guard found == shape.dimensions else {
         throw TrainingError.checkpoint(
-          path: path, problem: "tensor \(key): expected \(expected.shape), found \(found)")
+          path: path, problem: "tensor \(key): expected \(shape), found \(found)")
       }
       return try file.tensor(key, dtype: expected.dtype, on: device)
     } catch let error as SafetensorsError {
