@@ -60,6 +60,11 @@ extension Tensor {
     }
   }
 
+  /// The weight as a product with numbers of type `dtype` takes it: bfloat16 is unpacked on the way, all else converted.
+  package func factor(for dtype: DType) -> Tensor {
+    self.dtype == .bfloat16 && dtype.isFloatingPoint ? self : cast(to: dtype)
+  }
+
   /// x·Wᵀ (`transposeWeight`) or x·W for a weight in the type of x or in a narrower one.
   package static func matmul(_ x: Tensor, weight: Tensor, transposeWeight: Bool) -> Tensor {
     x.dtype == weight.dtype

@@ -28,13 +28,20 @@ struct CoverageTests {
     for (_, adapter) in adapted.namedAdapters() { adapter.initialize(seed: 1, on: .cpu) }
     let full = try QwenModel.load(directory: goldens.directory)
     full.setTrainable(true)
+    var options = WeightOptions()
+    options.quantization = .init()
+    let quantized = try QwenModel.load(directory: goldens.directory, options: options)
+    try quantized.injectLoRA(LoRAConfig(rank: 2, dropout: 0.1))
+    for (_, adapter) in quantized.namedAdapters() { adapter.initialize(seed: 1, on: .cpu) }
     var names = operations(of: adapted, checkpointing: false)
     names.formUnion(operations(of: adapted, checkpointing: true))
     names.formUnion(operations(of: full, checkpointing: false))
+    names.formUnion(operations(of: quantized, checkpointing: false))
+    names.formUnion(operations(of: quantized, checkpointing: true))
     #expect(uncoveredOperations(names).isEmpty)
     let expected: Set<String> = [
       "rms_norm", "lora_linear", "linear", "rotary", "attention", "swiglu", "add", "reshape",
-      "embedding", "linear_cross_entropy", "checkpoint",
+      "embedding", "linear_cross_entropy", "quantized_linear", "checkpoint",
     ]
     #expect(names.isSuperset(of: expected))
     #expect(uncoveredOperations(["an operation without a check"]).count == 1)
