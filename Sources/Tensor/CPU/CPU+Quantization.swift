@@ -140,7 +140,9 @@ private func quantizeBlock<T: KernelElement>(
   var lanes = SIMD8<Int32>.zero
   for i in stride(from: 0, to: count, by: 8) {
     let bits = unsafeBitCast(T.load(x + i), to: SIMD8<Int32>.self) & magnitudeBits
-    lanes.replace(with: bits, where: bits .> lanes)
+    // The larger one by arithmetic: comparisons of lanes would become a loop over them.
+    let rise = bits &- lanes
+    lanes &+= rise & ~(rise &>> SIMD8(repeating: 31))
   }
   var largest: Int32 = 0
   for lane in 0..<8 where lanes[lane] > largest { largest = lanes[lane] }
@@ -149,9 +151,11 @@ private func quantizeBlock<T: KernelElement>(
   for i in stride(from: 0, to: count, by: 8) {
     // Clamping to ±1 changes no code: all decision points lie within.
     let value = T.load(x + i) * factor
-    var code = SIMD8<Int32>.zero
+    var code = SIMD8<UInt32>.zero
     for point in points {
-      code &-= unsafeBitCast(value .> SIMD8(repeating: point), to: SIMD8<Int32>.self)
+      // The sign of the difference, which is 0 where they are equal and never rounds to 0 otherwise.
+      let difference = SIMD8(repeating: point) - value
+      code &+= unsafeBitCast(difference, to: SIMD8<UInt32>.self) &>> SIMD8(repeating: 31)
     }
     let pairs = unsafeBitCast(code, to: SIMD4<UInt64>.self)
     let bytes = (pairs &<< SIMD4(repeating: 4)) | (pairs &>> SIMD4(repeating: 32))
