@@ -29,6 +29,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
   ],
   targets: [
     // System libraries.
@@ -60,7 +61,10 @@ let package = Package(
     .target(name: "NN", dependencies: ["Autograd", "Tensor"]),
     .target(
       name: "QwenModel",
-      dependencies: ["NN", "Autograd", "Tensor", "Safetensors", "Files", "OrderedJSON"]),
+      dependencies: [
+        "NN", "Autograd", "Tensor", "Safetensors", "Files", "OrderedJSON",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     .target(
       name: "SFT",
       dependencies: [
@@ -93,7 +97,8 @@ let package = Package(
     .testTarget(name: "OrderedJSONTests", dependencies: ["OrderedJSON"]),
     .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "OrderedJSON", "Files"]),
     .testTarget(name: "ChatTemplateTests", dependencies: ["ChatTemplate", "OrderedJSON"]),
-    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files"]),
+    .testTarget(
+      name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files", "OrderedJSON"]),
     .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
     .testTarget(
       name: "AutogradTests", dependencies: ["Autograd", "Tensor", "NN", "TensorTestSupport"]),

@@ -81,6 +81,25 @@ package struct InputGradients {
     }
   }
 
+  /// gradient(input) += dy·W for a weight that is unpacked on the way.
+  package mutating func accumulateMatmul(_ input: Int, _ dy: Tensor, packed weight: PackedWeight) {
+    guard needs[input] else { return }
+    if slots[input] == nil {
+      slots[input] = Tensor.matmul(dy, packed: weight, transposeWeight: false)
+    } else {
+      slots[input]?.accumulateMatmul(dy, packed: weight, transposeWeight: false)
+    }
+  }
+
+  /// gradient(input) += dy·W for a weight in the type of dy or in a narrower one.
+  package mutating func accumulateMatmul(_ input: Int, _ dy: Tensor, weight: Tensor) {
+    if dy.dtype == weight.dtype {
+      accumulateMatmul(input, dy, weight)
+    } else {
+      accumulateMatmul(input, dy, packed: .narrow(weight))
+    }
+  }
+
   /// gradient(input)[c] += Σ_n dy[n, c].
   package mutating func accumulateRows(_ input: Int, of dy: Tensor) {
     guard needs[input] else { return }

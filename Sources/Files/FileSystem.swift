@@ -101,6 +101,21 @@ public enum FileSystem {
     return String(trimmed[trimmed.utf8.index(after: slash)...])
   }
 
+  /// The path of what is at `path` without links and dots, nil where there is nothing.
+  public static func canonicalPath(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  /// What the symbolic link at `path` says, nil where there is none.
+  public static func linkTarget(of path: String) -> String? {
+    var bytes = [CChar](repeating: 0, count: 4096)
+    let count = readlink(path, &bytes, bytes.count)
+    guard count > 0, count < bytes.count else { return nil }
+    return String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   private static func withoutTrailingSlashes(_ path: String) -> String {
     var end = path.utf8.endIndex
     while end > path.utf8.startIndex {

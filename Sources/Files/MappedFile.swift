@@ -28,6 +28,8 @@ public final class MappedFile: Sendable {
   public let path: String
   /// The size in bytes.
   public let byteCount: Int
+  /// When its bytes were last changed, in nanoseconds since 1970.
+  public let modificationTime: Int
   // Safety: the pointer never changes, the pages are read-only, and they live as long as the object.
   private nonisolated(unsafe) let address: UnsafeRawPointer?
 
@@ -38,6 +40,12 @@ public final class MappedFile: Sendable {
     guard status.st_mode & S_IFMT == S_IFREG else { throw .notARegularFile(path: path) }
     self.path = path
     byteCount = Int(status.st_size)
+    #if canImport(Darwin)
+      let time = status.st_mtimespec
+    #else
+      let time = status.st_mtim
+    #endif
+    modificationTime = Int(time.tv_sec) &* 1_000_000_000 &+ Int(time.tv_nsec)
     address = byteCount > 0 ? UnsafeRawPointer(try descriptor.map(byteCount: byteCount)) : nil
   }
 

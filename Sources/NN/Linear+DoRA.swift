@@ -24,7 +24,8 @@ extension Linear {
       x, magnitude: tape.leaf(magnitude), norms: adaptedRowNorms(adapter),
       bias: bias.map { tape.leaf($0) }, dropout: adapter.dropout(on: tape)
     ) { u in
-      let map = LoRALinearMap(hasBias: false, scale: adapter.scale, dropout: nil)
+      let map = LoRALinearMap(
+        hasBias: false, adapter: LowRankPart(scale: adapter.scale, dropout: nil))
       return tape.record(map, [u, weight, a, b])
     } base: { rest in
       tape.record(LinearMap(hasBias: false), [rest, weight])

@@ -1,12 +1,14 @@
 // A linear map that has a weight and may have an adapter: the combinations are data, not classes.
 
 public import Autograd
-import Tensor
+public import Tensor
 
 /// y = x·Wᵀ + b, plus the adapter's low-rank part.  x [N, in] → [N, out]
 public final class Linear: Module {
-  /// [out, in].
+  /// [out, in]. Without a value where the weight is quantized.
   public let weight: Parameter
+  /// The weight in 4 bits, [out, in]; nil where it is dense. It is no parameter: nothing trains it.
+  public private(set) var quantizedWeight: QuantizedTensor?
   /// [out].
   public let bias: Parameter?
   /// The low-rank part, nil without one.
@@ -21,7 +23,20 @@ public final class Linear: Module {
   }
 
   public var children: KeyValuePairs<String, any ModuleNode> {
-    if let bias { ["weight": weight, "bias": bias] } else { ["weight": weight] }
+    switch (quantizedWeight, bias) {
+    case (nil, let bias?): ["weight": weight, "bias": bias]
+    case (nil, nil): ["weight": weight]
+    case (_?, let bias?): ["bias": bias]
+    case (_?, nil): [:]
+    }
+  }
+
+  /// Puts a weight in 4 bits in the place of the dense one; traps when its shape differs.
+  public func quantize(to weight: QuantizedTensor) {
+    precondition(
+      weight.shape == self.weight.shape, "linear \(self.weight.shape) cannot take \(weight.shape)")
+    quantizedWeight = weight
+    self.weight.isTrainable = false
   }
 
   /// Extents of the input and the output.
@@ -35,15 +50,18 @@ public final class Linear: Module {
     if let adapter, isAdapterEnabled, let magnitude = adapter.magnitude {
       return weightDecomposed(x, adapter, magnitude)
     }
-    let weight = tape.leaf(weight)
-    let bias = bias.map { tape.leaf($0) }
-    guard let adapter, isAdapterEnabled else {
-      return tape.record(LinearMap(hasBias: bias != nil), [x, weight] + (bias.map { [$0] } ?? []))
+    let biases = bias.map { [tape.leaf($0)] } ?? []
+    let hasBias = bias != nil
+    let active = isAdapterEnabled ? adapter : nil
+    let factors = active.map { [tape.leaf($0.loraA), tape.leaf($0.loraB)] } ?? []
+    let lowRank = active.map { LowRankPart(scale: $0.scale, dropout: $0.dropout(on: tape)) }
+    if let quantizedWeight {
+      return tape.record(
+        QuantizedLinearMap(weight: quantizedWeight, hasBias: hasBias, adapter: lowRank),
+        [x] + factors + biases)
     }
-    let primitive = LoRALinearMap(
-      hasBias: bias != nil, scale: adapter.scale, dropout: adapter.dropout(on: tape))
-    return tape.record(
-      primitive,
-      [x, weight, tape.leaf(adapter.loraA), tape.leaf(adapter.loraB)] + (bias.map { [$0] } ?? []))
+    let inputs = [x, tape.leaf(weight)] + factors + biases
+    guard let lowRank else { return tape.record(LinearMap(hasBias: hasBias), inputs) }
+    return tape.record(LoRALinearMap(hasBias: hasBias, adapter: lowRank), inputs)
   }
 }

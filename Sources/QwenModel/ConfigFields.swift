@@ -144,12 +144,23 @@ package struct ConfigFields {
     }
   }
 
-  /// `quantization_config.quant_method`, nil without one.
-  package func quantizationMethod() throws(ModelError) -> String? {
-    guard let field = object["quantization_config"], !field.isNull else { return nil }
+  /// Whether `quantization_config` says that weights are in bitsandbytes' NF4; any other quantization is refused.
+  package func isQuantizedToNF4() throws(ModelError) -> Bool {
+    guard let field = object["quantization_config"], !field.isNull else { return false }
     guard case .object(let nested) = field else {
       throw wrong("quantization_config", field, "an object")
     }
-    return try ConfigFields(object: nested, path: path).string("quant_method", default: nil)
+    let settings = ConfigFields(object: nested, path: path)
+    let method = try settings.string("quant_method", default: "bitsandbytes")
+    let type = try settings.string("bnb_4bit_quant_type", default: "fp4")
+    guard method == "bitsandbytes", try settings.bool("load_in_4bit", default: false), type == "nf4"
+    else {
+      let found = method == "bitsandbytes" ? "other than 4-bit NF4" : "by \"\(method)\""
+      throw .config(
+        path: path,
+        problem: "the weights are quantized \(found) (quantization_config), which cannot be loaded "
+          + "(expected bitsandbytes with load_in_4bit and bnb_4bit_quant_type \"nf4\")")
+    }
+    return true
   }
 }

@@ -17,12 +17,14 @@ public enum ModelError: Error, Sendable, CustomStringConvertible {
   case shape(path: String, key: String, expected: [Int], found: [Int])
   /// A tensor whose elements are not floating-point numbers.
   case dtype(path: String, key: String, found: String)
+  /// A model that cannot be written.
+  case export(path: String, problem: String)
 
   /// What is wrong, in one line beginning with the path.
   public var description: String {
     switch self {
     case .file(let error): error.description
-    case .config(let path, let problem): "\(path): \(problem)"
+    case .config(let path, let problem), .export(let path, let problem): "\(path): \(problem)"
     case .checkpoint(let error): error.description
     case .keys(let path, let missing, let unexpected):
       "\(path): "

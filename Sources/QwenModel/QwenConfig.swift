@@ -46,8 +46,8 @@ public struct QwenConfig: Sendable, Hashable {
   public let eosTokenIDs: [Int]
   /// The checkpoint's own element type ("bfloat16"), where config.json names one.
   public let dtypeName: String?
-  /// The quantization method config.json names, nil for a plain checkpoint.
-  public let quantizationMethod: String?
+  /// Whether config.json names bitsandbytes' NF4 as the form of the weights.
+  public let isQuantized: Bool
 
   /// Reads `config.json` in a model directory.
   public init(directory: String) throws(ModelError) {
@@ -119,6 +119,6 @@ public struct QwenConfig: Sendable, Hashable {
       fields.optionalString("dtype"), fields.optionalString("torch_dtype")
     )
     dtypeName = newName ?? oldName
-    quantizationMethod = try fields.quantizationMethod()
+    isQuantized = try fields.isQuantizedToNF4()
   }
 }

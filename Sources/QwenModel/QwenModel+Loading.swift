@@ -2,35 +2,53 @@
 // byte of a weight is read.
 
 import Autograd
+import Files
 import NN
 public import Safetensors
 public import Tensor
+
+/// How the weights of a checkpoint are taken up.
+public struct WeightOptions: Sendable {
+  /// The type of dense weights, and of the arithmetic where others are quantized.
+  public var dtype = DType.float32
+  /// Where dense weights are kept.
+  public var placement = Checkpoint.Placement.mapped
+  /// How the linear maps of the blocks are quantized; nil leaves them as they are. A checkpoint that is quantized
+  /// already stays so in either case.
+  public var quantization: QuantizedTensor.Format?
+  /// Where quantized weights are kept for the next time; nil keeps none.
+  public var cache: WeightsCache?
+  /// Gets what the user should know.
+  public var notice: @Sendable (String) -> Void = { _ in }
+
+  /// Dense weights, computed with in float32.
+  public init() {}
+}
 
 extension QwenModel {
   /// Reads the configuration and the weights of a model directory in Hugging Face layout.
   ///
   /// float32, float16 and bfloat16 files are converted to `dtype`; weights that have it already are used where they
-  /// lie or copied, as `placement` says.
+  /// lie or copied, as `placement` says. A bitsandbytes checkpoint in NF4 stays in 4 bits.
   public static func load(
     directory: String, dtype: DType = .float32, placement: Checkpoint.Placement = .mapped,
     on device: Device = .cpu
   ) throws(ModelError) -> QwenModel {
-    let config = try QwenConfig(directory: directory)
-    if let method = config.quantizationMethod {
-      throw .config(
-        path: directory + "/config.json",
-        problem:
-          "quantization_config has quant_method \"\(method)\": quantized checkpoints cannot be loaded yet"
-      )
-    }
-    let model = QwenModel(config)
-    try model.load(
-      checkpoint(directory: directory), dtype: dtype, placement: placement, on: device)
-    return model
+    var options = WeightOptions()
+    options.dtype = dtype
+    options.placement = placement
+    return try load(directory: directory, options: options, on: device)
   }
 
-  private static func checkpoint(directory: String) throws(ModelError) -> Checkpoint {
-    do { return try Checkpoint(folder: directory) } catch { throw .checkpoint(error) }
+  /// The same, with a say in how weights are kept.
+  public static func load(
+    directory: String, options: WeightOptions, on device: Device = .cpu
+  ) throws(ModelError) -> QwenModel {
+    let model = QwenModel(try QwenConfig(directory: directory))
+    let checkpoint: Checkpoint
+    do { checkpoint = try Checkpoint(folder: directory) } catch { throw .checkpoint(error) }
+    try model.load(checkpoint, options: options, on: device)
+    return model
   }
 
   /// Gives every parameter its value from a checkpoint.
@@ -38,40 +56,148 @@ extension QwenModel {
     _ checkpoint: Checkpoint, dtype: DType = .float32, placement: Checkpoint.Placement = .mapped,
     on device: Device = .cpu
   ) throws(ModelError) {
-    let parameters = namedParameters()
-    let expected = Set(parameters.map(\.key))
-    let missing = parameters.map(\.key).filter { !checkpoint.contains($0) }
-    let unexpected = checkpoint.keys.filter { !expected.contains($0) && !isIgnored($0) }
-    guard missing.isEmpty && unexpected.isEmpty else {
-      throw .keys(path: checkpoint.path, missing: missing, unexpected: unexpected)
-    }
-    do {
-      for (key, parameter) in parameters {
-        let info = try checkpoint.info(of: key)
-        guard info.shape == parameter.shape.dimensions else {
-          throw ModelError.shape(
-            path: checkpoint.path, key: key, expected: parameter.shape.dimensions,
-            found: info.shape)
-        }
-        guard info.dtype.isFloatingPoint else {
-          throw ModelError.dtype(path: checkpoint.path, key: key, found: info.dtype.rawValue)
-        }
-      }
-      for (key, parameter) in parameters {
+    var options = WeightOptions()
+    options.dtype = dtype
+    options.placement = placement
+    try load(checkpoint, options: options, on: device)
+  }
+
+  /// Gives every parameter its value from a checkpoint.
+  public func load(_ checkpoint: Checkpoint, options: WeightOptions, on device: Device = .cpu)
+    throws(ModelError)
+  {
+    let plan = try LoadingPlan(self, checkpoint, options)
+    do throws(SafetensorsError) {
+      try loadQuantized(plan, checkpoint, options, on: device)
+      for (key, parameter) in plan.dense {
+        // What is not quantized stays in the checkpoint's 16 bits where that is large: embedding and head.
+        let stored = try checkpoint.dtype(of: key)
+        let keepsType =
+          plan.isQuantized && parameter.shape.rank == 2 && stored == .bf16
+          && options.dtype == .float32
         parameter.value = try checkpoint.tensor(
-          key, dtype: dtype, placement: placement, on: device)
+          key, dtype: keepsType ? .bfloat16 : options.dtype, placement: options.placement,
+          on: device)
       }
-    } catch let error as SafetensorsError {
-      throw .checkpoint(error)
-    } catch let error as ModelError {
-      throw error
-    } catch {
-      preconditionFailure("load: unexpected error \(error)")
+    } catch { throw .checkpoint(error) }
+    if plan.isQuantized {
+      setTrainable(false)
+      computeDType = options.dtype
     }
   }
 
-  /// Tensors that may be in a file without a use: the second copy of a tied head, and buffers of old versions.
-  private func isIgnored(_ key: String) -> Bool {
-    (config.tieWordEmbeddings && key == "lm_head.weight") || key.hasSuffix("rotary_emb.inv_freq")
+  /// The keys of a checkpoint that fits the model: what stays as it is, and what can be quantized.
+  package func weights(in checkpoint: Checkpoint) throws(ModelError) -> (
+    dense: [String], linears: [String]
+  ) {
+    var options = WeightOptions()
+    options.quantization = QuantizedTensor.Format()
+    let plan = try LoadingPlan(self, checkpoint, options)
+    return (plan.dense.map(\.key), plan.toQuantize.map(\.key))
+  }
+
+  /// The linear maps in 4 bits: from the checkpoint, from the cache, or quantized now.
+  private func loadQuantized(
+    _ plan: LoadingPlan, _ checkpoint: Checkpoint, _ options: WeightOptions, on device: Device
+  ) throws(SafetensorsError) {
+    for (key, linear) in plan.stored {
+      linear.quantize(
+        to: try checkpoint.nf4Tensor(key, shape: linear.weight.shape.dimensions, on: device))
+    }
+    guard let format = options.quantization, !plan.toQuantize.isEmpty else { return }
+    let entry = options.cache.map { $0.entry(for: checkpoint, format: format) }
+    let keys = plan.toQuantize.map { (key: $0.key, shape: $0.linear.weight.shape.dimensions) }
+    switch entry?.read(keys, format: format, on: device) {
+    case .found(let tensors)?:
+      for (tensor, (_, linear)) in zip(tensors, plan.toQuantize) { linear.quantize(to: tensor) }
+      return
+    case .damaged(let problem)?:
+      options.notice("\(problem); the weights are quantized again")
+    case .absent?, nil: break
+    }
+    for (key, linear) in plan.toQuantize {
+      linear.quantize(to: try checkpoint.quantized(key, as: format, on: device))
+    }
+    let tensors = plan.toQuantize.compactMap { key, linear in
+      linear.quantizedWeight.map { (key: key, tensor: $0) }
+    }
+    if let problem = entry?.write(tensors) {
+      options.notice("the quantized weights cannot be kept for the next time: \(problem)")
+    }
+  }
+}
+
+/// Where each weight of a model comes from; throws when the checkpoint does not fit the model.
+private struct LoadingPlan {
+  /// Parameters that are loaded as they are.
+  var dense: [(key: String, parameter: Parameter)] = []
+  /// Linear maps that are quantized in the checkpoint.
+  var stored: [(key: String, linear: Linear)] = []
+  /// Linear maps that are to be quantized.
+  var toQuantize: [(key: String, linear: Linear)] = []
+
+  var isQuantized: Bool { !stored.isEmpty || !toQuantize.isEmpty }
+
+  init(_ model: QwenModel, _ checkpoint: Checkpoint, _ options: WeightOptions) throws(ModelError) {
+    let quantizable = Dictionary(
+      uniqueKeysWithValues: model.model.namedLinears().map {
+        ("model." + $0.path + ".weight", $0.linear)
+      })
+    let parameters = model.namedParameters()
+    var expected = Set(parameters.map(\.key))
+    for (key, parameter) in parameters {
+      if checkpoint.isNF4(key) {
+        guard let linear = quantizable[key] else {
+          throw .config(
+            path: checkpoint.path,
+            problem: "tensor \(key) is quantized, expected only linear maps of the blocks to be")
+        }
+        stored.append((key, linear))
+        expected.formUnion(QuantizedKeys(key).companions)
+      } else if let linear = quantizable[key], options.quantization != nil,
+        !model.config.isQuantized
+      {
+        toQuantize.append((key, linear))
+      } else {
+        dense.append((key, parameter))
+      }
+    }
+    try Self.checkKeys(model, checkpoint, parameters.map(\.key), expected: expected)
+    for (key, parameter) in dense + toQuantize.map({ ($0.key, $0.linear.weight) }) {
+      try Self.checkTensor(key, parameter.shape, checkpoint)
+    }
+  }
+
+  private static func checkKeys(
+    _ model: QwenModel, _ checkpoint: Checkpoint, _ needed: [String], expected: Set<String>
+  ) throws(ModelError) {
+    if let other = checkpoint.keys.first(where: { $0.contains(QuantizedKeys.stateInfix + "fp4") }) {
+      throw .config(
+        path: checkpoint.path,
+        problem: "tensor \(other): weights in FP4 cannot be loaded (quantize to NF4)")
+    }
+    let missing = needed.filter { !checkpoint.contains($0) }
+    let unexpected = checkpoint.keys.filter { key in
+      // Tensors without a use: the second copy of a tied head, and buffers of old versions.
+      !expected.contains(key) && !key.hasSuffix("rotary_emb.inv_freq")
+        && !(model.config.tieWordEmbeddings && key == "lm_head.weight")
+    }
+    guard missing.isEmpty && unexpected.isEmpty else {
+      throw .keys(path: checkpoint.path, missing: missing, unexpected: unexpected)
+    }
+  }
+
+  private static func checkTensor(_ key: String, _ shape: Shape, _ checkpoint: Checkpoint)
+    throws(ModelError)
+  {
+    let info: TensorInfo
+    do { info = try checkpoint.info(of: key) } catch { throw .checkpoint(error) }
+    guard info.shape == shape.dimensions else {
+      throw .shape(
+        path: checkpoint.path, key: key, expected: shape.dimensions, found: info.shape)
+    }
+    guard info.dtype.isFloatingPoint else {
+      throw .dtype(path: checkpoint.path, key: key, found: info.dtype.rawValue)
+    }
   }
 }

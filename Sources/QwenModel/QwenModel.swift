@@ -35,6 +35,9 @@ public final class QwenModel: Module {
   /// The matrix of the head, [V, C].
   public var headWeight: Parameter { lmHead?.weight ?? model.embedTokens.weight }
 
+  /// Whether linear maps are in 4 bits.
+  public var isQuantized: Bool { namedLinears().contains { $0.linear.quantizedWeight != nil } }
+
   /// The device and element type of the weights.
   package var reference: Tensor { model.embedTokens.weight.value }
 

@@ -34,6 +34,7 @@ package struct RunFingerprint: Sendable {
     add("loraplus_lr_ratio", config.loraplusLrRatio.map { "\($0)" } ?? "none")
     add("neftune_noise_alpha", config.neftuneNoiseAlpha.map { "\($0)" } ?? "none")
     add("bf16", model.computeDType == .bfloat16)
+    add("4-bit weights", model.namedLinears().contains { $0.linear.quantizedWeight != nil })
     add("per_device_train_batch_size", config.perDeviceTrainBatchSize)
     add("gradient_accumulation_steps", config.gradientAccumulationSteps)
     add("max_seq_length", config.maxSeqLength)

@@ -17,6 +17,8 @@ public final class SafetensorsFile: Sendable {
   /// The mapping that keeps the bytes of all tensors alive.
   package let mappedFile: MappedFile
   private let entries: [UTF8Key: TensorInfo]
+  /// Bytes before the data of the first tensor.
+  package let headerByteCount: Int
 
   /// Opens and checks the file at `path`.
   public init(path: String) throws(SafetensorsError) {
@@ -29,6 +31,7 @@ public final class SafetensorsFile: Sendable {
     let json = mappedFile.withUnsafeBytes { Array($0[8..<(8 + length)]) }
     let header = try SafetensorsHeader(json: json, fileByteCount: fileByteCount, path: path)
     (keys, entries, metadata) = (header.keys, header.entries, header.metadata)
+    headerByteCount = 8 + length
   }
 
   /// Whether there is a tensor named `key`.

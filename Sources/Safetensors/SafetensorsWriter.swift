@@ -44,15 +44,23 @@ public final class SafetensorsWriter {
   private let byteCounts: [Int]
   private var current = 0
   private var writtenOfCurrent = 0
+  private var digest: ContentDigest?
 
-  /// Begins a file and writes its header.
+  /// A checksum of what has been written: 8 bytes, empty unless asked for.
+  ///
+  /// It is that of the pieces in which tensors were written: whole tensors, for ``SafetensorsFile`` to find the same.
+  package var contentDigest: [UInt8] { digest?.bytes ?? [] }
+
+  /// Begins a file and writes its header; with `digestsContent`, the data are digested on the way.
   ///
   /// - Precondition: names are distinct and none is `__metadata__`; sizes do not overflow.
   public init(
-    path: String, entries: [Entry], metadata: [(key: String, value: String)] = [("format", "pt")]
+    path: String, entries: [Entry], metadata: [(key: String, value: String)] = [("format", "pt")],
+    digestsContent: Bool = false
   ) throws(SafetensorsError) {
     self.path = path
     self.entries = entries
+    digest = digestsContent ? ContentDigest() : nil
     var header = JSONObject()
     if !metadata.isEmpty {
       header["__metadata__"] = .object(JSONObject(metadata.map { ($0.key, .string($0.value)) }))
@@ -108,6 +116,7 @@ public final class SafetensorsWriter {
       writtenOfCurrent + bytes.byteCount <= byteCounts[current],
       "SafetensorsWriter: \(key): more bytes than its shape has")
     do throws(FileError) { try file.write(bytes) } catch { throw .file(error) }
+    bytes.withUnsafeBytes { digest?.add($0) }
     writtenOfCurrent += bytes.byteCount
     skipComplete()
   }

@@ -7,8 +7,9 @@
 
 /// Everything a compute device must be able to do.
 package protocol Backend: AnyObject, Sendable, MemoryKernels, ElementwiseKernels, ReductionKernels,
-  MatMulKernels, NormKernels, RotaryKernels, AttentionKernels, EmbeddingKernels, LossKernels,
-  RandomKernels, OptimizerKernels
+  MatMulKernels, QuantizationKernels, NormKernels, RotaryKernels, AttentionKernels,
+  EmbeddingKernels,
+  LossKernels, RandomKernels, OptimizerKernels
 {
   /// "cpu", "cuda:0".
   var name: String { get }
@@ -99,6 +100,54 @@ package protocol MatMulKernels {
   func matmul(
     _ a: Operand, transposeA: Bool, _ b: Operand, transposeB: Bool, m: Int, n: Int, k: Int,
     alpha: Double, beta: Double, into c: Destination)
+}
+
+/// A matrix in NF4 as kernels read it; see ``QuantizedTensor``.
+package struct NF4Operand: Sendable {
+  /// The scales of the blocks, as ``QuantizedTensor`` keeps them.
+  package enum Scales: Sendable {
+    case plain(Operand)
+    case nested(codes: Operand, codeBook: Operand, scales: Operand, offset: Float)
+  }
+
+  /// uint8 [⌈count / 2⌉].
+  package let codes: Operand
+  /// float32 [16].
+  package let codeBook: Operand
+  /// The scales of the blocks.
+  package let scales: Scales
+  /// Number of elements.
+  package let count: Int
+  /// Elements that share a scale.
+  package let blockSize: Int
+}
+
+/// A weight [rows, columns] that is kept in fewer bits than are computed with.
+package enum PackedOperand: Sendable {
+  /// Elements of a narrower float type.
+  case narrow(Operand)
+  /// NF4 codes.
+  case nf4(NF4Operand)
+}
+
+/// Weights in few bits.
+package protocol QuantizationKernels {
+  /// Codes and scales of x (float32 or bfloat16), to the bit those of bitsandbytes.
+  ///
+  /// absmax[b] ← max |x| of block b; codes ← the level nearest to x / absmax, the lower one of two, even elements in the
+  /// high half of a byte. codes uint8 [⌈n / 2⌉], absmax float32 [⌈n / blockSize⌉].
+  func quantizeNF4(_ x: Operand, blockSize: Int, into codes: Destination, absmax: Destination)
+  /// Codes and scales of absmax − offset in blocks of 256, and the offset: the mean of absmax.
+  ///
+  /// absmax float32 [b], codes uint8 [b], scales float32 [⌈b / 256⌉].
+  func quantizeScales(_ absmax: Operand, into codes: Destination, scales: Destination) -> Float
+  /// y ← the elements of w from `first` on: level · scale in float32, converted to the type of y.
+  func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination)
+  /// c ← a·Wᵀ + β·c (`transposeWeight`) or a·W + β·c for a W [rows, columns] that is unpacked on the way.
+  /// a is [m, columns] and c [m, rows], or the other way round.
+  func matmul(
+    _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
+    beta: Double, into c: Destination)
 }
 
 /// RMSNorm.

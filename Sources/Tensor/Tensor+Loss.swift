@@ -21,8 +21,8 @@ extension Tensor {
 
   /// Cross-entropy of hidden·weightᵀ against targets, with gradients on the way.
   ///
-  /// hidden [M, C] (trained positions only), weight [V, C], targets int32 [M]. The gradients are of Σ nll · scale;
-  /// computing them here saves forming the logits twice.
+  /// hidden [M, C] (trained positions only), weight [V, C] in the type of hidden or a narrower one, targets int32 [M].
+  /// The gradients are of Σ nll · scale; computing them here saves forming the logits twice.
   package static func linearCrossEntropy(
     hidden: Tensor, weight: Tensor, targets: Tensor, scale: Double, needsHidden: Bool,
     needsWeight: Bool
@@ -43,7 +43,7 @@ extension Tensor {
     for start in stride(from: 0, to: rows, by: chunk) {
       let range = start..<min(start + chunk, rows)
       let h = hidden.rows(range)
-      let logits = Tensor.matmul(h, weight, transposeB: true)  // [m, V]
+      let logits = Tensor.matmul(h, weight: weight, transposeWeight: true)  // [m, V]
       let t = targets.rows(range)
       launch(logits, t, nll, isCorrect) {
         backend.crossEntropy(
@@ -53,12 +53,18 @@ extension Tensor {
           isCorrect: isCorrect.destination.slice(start, range.count))
       }
       if let dHidden {
+        let part = dHidden.destination.slice(
+          start * hidden.columnCount, range.count * hidden.columnCount)
         launch(logits, weight, dHidden) {
-          backend.matmul(
-            logits.operand, transposeA: false, weight.operand, transposeB: false, m: range.count,
-            n: hidden.columnCount, k: vocabulary, alpha: 1, beta: 0,
-            into: dHidden.destination.slice(
-              start * hidden.columnCount, range.count * hidden.columnCount))
+          if weight.dtype == hidden.dtype {
+            backend.matmul(
+              logits.operand, transposeA: false, weight.operand, transposeB: false, m: range.count,
+              n: hidden.columnCount, k: vocabulary, alpha: 1, beta: 0, into: part)
+          } else {
+            backend.matmul(
+              logits.operand, packed: .narrow(weight.operand), transposeWeight: false,
+              m: range.count, rows: vocabulary, columns: hidden.columnCount, beta: 0, into: part)
+          }
         }
       }
       dWeight?.accumulateMatmul(logits, transposeA: true, h)

@@ -73,7 +73,8 @@ extension OpCases {
         dropout: dropout.map { ($0, stream) }
       ) { u in
         tape.record(
-          LoRALinearMap(hasBias: false, scale: 0.5, dropout: nil), [u, x[1], x[2], x[3]])
+          LoRALinearMap(hasBias: false, adapter: LowRankPart(scale: 0.5, dropout: nil)),
+          [u, x[1], x[2], x[3]])
       } base: { rest in
         tape.record(LinearMap(hasBias: false), [rest, x[1]])
       }

@@ -56,8 +56,84 @@ extension OpCases {
         cases.append(loraLinear(hasBias: hasBias, dropout: 0.3, trainsWeight: trainsWeight))
       }
     }
+    return cases + quantizedLinears + narrowLinears
+  }()
+
+  /// Linear maps by weights in 4 bits. The oracle multiplies by what the codes stand for, so that only the product is
+  /// checked here; that the codes are right is checked against bitsandbytes.
+  private static let quantizedLinears: [OpCase] = {
+    var cases: [OpCase] = []
+    for (n, c, f) in [(1, 1, 1), (3, 17, 5), (7, 66, 9), (2, 130, 3), (6, 3, 70)] {
+      for isDoubleQuantized in [false, true] {
+        cases.append(
+          quantizedLinear(
+            rows: n, columns: c, outputs: f, hasBias: isDoubleQuantized, hasAdapter: false,
+            dropout: nil, format: .init(blockSize: 32, isDoubleQuantized: isDoubleQuantized)))
+      }
+    }
+    for (hasBias, dropout) in [(false, nil), (true, 0.3)] as [(Bool, Double?)] {
+      cases.append(
+        quantizedLinear(
+          rows: 5, columns: 7, outputs: 9, hasBias: hasBias, hasAdapter: true, dropout: dropout,
+          format: .init()))
+    }
     return cases
   }()
+
+  /// Linear maps by weights in bfloat16, whatever is computed in.
+  private static let narrowLinears: [OpCase] = [(1, 5, 3), (4, 17, 9), (6, 17, 9)].map {
+    rows, columns, outputs in
+    // Numbers that bfloat16 holds exactly.
+    let numbers = (0..<outputs * columns).map { Double(($0 * 7) % 17 - 8) / 8 }
+    return OpCase(
+      "linear [\(rows), \(columns)] → \(outputs) by a bfloat16 weight",
+      [
+        .normal([rows, columns]), .given(HostArray([outputs, columns], numbers)),
+      ], operations: ["linear"]
+    ) { tape, x in
+      let weight = tape.constant(x[1].value.cast(to: .bfloat16))
+      return tape.record(LinearMap(hasBias: false), [x[0], weight])
+    } oracle: {
+      [ReferenceOps.linear($0[0], $0[1])]
+    }
+  }
+
+  /// A map by a random weight [outputs, columns] in 4 bits.
+  private static func quantizedLinear(
+    rows: Int, columns: Int, outputs: Int, hasBias: Bool, hasAdapter: Bool, dropout: Double?,
+    format: QuantizedTensor.Format
+  ) -> OpCase {
+    let stream = RandomStream(seed: 3, purpose: .dropout, index: 9, offset: 4)
+    let weight = QuantizedTensor(
+      quantizing: Tensor.normal(
+        [outputs, columns], stream: RandomStream(seed: 5, purpose: .test)), as: format)
+    let low: [OpInput] = hasAdapter ? [.normal([3, columns]), .normal([outputs, 3])] : []
+    let bias: [OpInput] = hasBias ? [.normal([outputs])] : []
+    return OpCase(
+      "quantized_linear [\(rows), \(columns)] → \(outputs) in blocks of \(format.blockSize)"
+        + (format.isDoubleQuantized ? " of nested scales" : "") + (hasBias ? " with bias" : "")
+        + (hasAdapter ? " with adapter" : "") + (dropout.map { " dropout \($0)" } ?? ""),
+      [.normal([rows, columns])] + low + bias, operations: ["quantized_linear"],
+      dtypes: hasAdapter ? [.float32, .float64] : [.float32, .float64, .bfloat16],
+      flops: 2 * Double(rows * columns * outputs)
+    ) { tape, x in
+      tape.record(
+        QuantizedLinearMap(
+          weight: weight, hasBias: hasBias,
+          adapter: hasAdapter
+            ? LowRankPart(scale: 0.5, dropout: dropout.map { ($0, stream) }) : nil), x)
+    } oracle: { x in
+      let numbers = (try? weight.dequantized().doubles()) ?? []
+      let dense = HostArray([outputs, columns], numbers)
+      let b = hasBias ? x[x.count - 1] : nil
+      guard hasAdapter else { return [ReferenceOps.linear(x[0], dense, bias: b)] }
+      let mask = dropout.map { ReferenceOps.dropoutMask(x[0].shape, probability: $0, stream) }
+      return [
+        ReferenceOps.loraLinear(
+          x[0], dense, a: x[1], b: x[2], bias: b, scale: 0.5, mask: mask)
+      ]
+    }
+  }
 
   private static let linearMaps: [OpCase] = [
     OpCase(
@@ -113,7 +189,8 @@ extension OpCases {
     ) { tape, x in
       tape.record(
         LoRALinearMap(
-          hasBias: hasBias, scale: 0.5, dropout: dropout.map { ($0, stream) }), x)
+          hasBias: hasBias,
+          adapter: LowRankPart(scale: 0.5, dropout: dropout.map { ($0, stream) })), x)
     } oracle: { x in
       let mask = dropout.map { ReferenceOps.dropoutMask(x[0].shape, probability: $0, stream) }
       return [
@@ -252,7 +329,7 @@ extension OpCases {
       let block = { (x: Variable) in
         let tape = x.tape
         let y = tape.record(
-          LoRALinearMap(hasBias: false, scale: 2, dropout: dropout),
+          LoRALinearMap(hasBias: false, adapter: LowRankPart(scale: 2, dropout: dropout)),
           [x, tape.constant(weight), tape.constant(a), tape.constant(b)])
         return y * y
       }

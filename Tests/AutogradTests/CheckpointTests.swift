@@ -26,7 +26,7 @@ private final class Block {
     let h = tape.record(RMSNormalize(epsilon: 1e-6), [x, tape.leaf(norm)])
     let dropout = tape.randomness.map { (probability: 0.3, stream: $0.dropout(module: 4)) }
     let q = tape.record(
-      LoRALinearMap(hasBias: false, scale: 2, dropout: dropout),
+      LoRALinearMap(hasBias: false, adapter: LowRankPart(scale: 2, dropout: dropout)),
       [h, tape.leaf(weight), tape.leaf(a), tape.leaf(b)]
     ).reshaped([x.shape[0], 2, 4])
     let y = Autograd.attention(q, q, q, scale: 0.5, documents: [0, 2, x.shape[0]])

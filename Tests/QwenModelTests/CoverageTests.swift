@@ -33,14 +33,22 @@ struct CoverageTests {
     dora.useDoRA = true
     try decomposed.injectLoRA(dora)
     try decomposed.initializeAdapters(seed: 1)
+    var options = WeightOptions()
+    options.quantization = .init()
+    let quantized = try QwenModel.load(directory: goldens.directory, options: options)
+    try quantized.injectLoRA(LoRAConfig(rank: 2, dropout: 0.1))
+    for (_, adapter) in quantized.namedAdapters() { adapter.initialize(seed: 1, on: .cpu) }
     var names = operations(of: adapted, checkpointing: false)
     names.formUnion(operations(of: decomposed, checkpointing: false))
     names.formUnion(operations(of: adapted, checkpointing: true))
     names.formUnion(operations(of: full, checkpointing: false))
+    names.formUnion(operations(of: quantized, checkpointing: false))
+    names.formUnion(operations(of: quantized, checkpointing: true))
     #expect(uncoveredOperations(names).isEmpty)
     let expected: Set<String> = [
       "rms_norm", "lora_linear", "linear", "rotary", "attention", "swiglu", "add", "reshape",
       "embedding", "linear_cross_entropy", "checkpoint", "dropout", "magnitude_scaling",
+      "quantized_linear",
     ]
     #expect(names.isSuperset(of: expected))
     #expect(uncoveredOperations(["an operation without a check"]).count == 1)

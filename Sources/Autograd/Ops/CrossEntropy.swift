@@ -46,9 +46,8 @@ package struct LinearCrossEntropy: Primitive {
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   {
     let result = Tensor.linearCrossEntropy(
-      hidden: x[0].gatheredRows(rows), weight: x[1].cast(to: x[0].dtype), targets: targets,
-      scale: scale,
-      needsHidden: needs[0], needsWeight: needs[1])
+      hidden: x[0].gatheredRows(rows), weight: x[1].factor(for: x[0].dtype), targets: targets,
+      scale: scale, needsHidden: needs[0], needsWeight: needs[1])
     observe.statistics = LossStatistics(nll: result.nll, isCorrect: result.isCorrect)
     return (
       result.nll.sum().scaled(by: scale),

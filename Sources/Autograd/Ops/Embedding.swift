@@ -2,7 +2,7 @@
 
 package import Tensor
 
-/// y[n] = table[ids[n]].  table [V, C], ids int32 [N] → y [N, C]. Keeps the ids.
+/// y[n] = table[ids[n]], converted to `dtype`.  table [V, C], ids int32 [N] → y [N, C]. Keeps the ids.
 package struct EmbeddingLookup: Primitive {
   package static let name = "embedding"
   let ids: Tensor

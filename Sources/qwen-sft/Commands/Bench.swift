@@ -45,7 +45,6 @@ struct Bench: ParsableCommand {
   mutating func run() throws {
     let device = try common.start()
     let folder = try model.folder()
-    Session.noteUnsupported(precision)
     let clock = ContinuousClock()
     let start = clock.now
     let network = try Session.model(

@@ -50,7 +50,6 @@ struct Chat: ParsableCommand {
     let device = try common.start()
     let folder = try model.folder()
     let adapterFolder = try adapter.folder()
-    Session.noteUnsupported(precision)
     let questions = try questions()
     let encoder = try ConversationEncoder(
       folder: folder, variables: EncodingOptions.variables(templateKwargs))

@@ -31,7 +31,6 @@ struct Evaluate: ParsableCommand {
     let folder = try model.folder()
     let adapterFolder = try adapter.folder()
     let paths = try data.paths()
-    Session.noteUnsupported(precision)
     let encoder = try encoding.encoder(folder: folder)
     var rows: [EncodedRow] = []
     var openCount = 0

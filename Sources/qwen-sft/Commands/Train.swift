@@ -32,9 +32,11 @@ struct Train: ParsableCommand {
     let folder = try model.folder()
     let adapterFolder = try adapter.folder()
     let paths = try data.paths()
-    Session.noteUnsupported(precision)
     if options.full && adapterFolder != nil {
       throw ValidationError("--full trains all parameters and takes no --adapter")
+    }
+    if options.full && precision.useQLoRA {
+      throw ValidationError("--full trains all parameters, --use_qlora freezes them: give one")
     }
     // 1. The data is read and encoded before any weight is.
     let all = try TrainingData.rows(
@@ -51,6 +53,10 @@ struct Train: ParsableCommand {
     let network = try Session.model(
       folder, adapter: nil, precision: precision, trainsAll: options.full, placement: .owned,
       on: device)
+    if options.full && network.isQuantized {
+      throw CLIError.argument(
+        option: "full", problem: "the model is quantized: weights in 4 bits cannot be trained")
+    }
     let settings = try prepare(
       network, adapterFolder, baseModel: model.model ?? folder, &config, on: device)
     if let settings, settings.initialization.changesBase {

@@ -11,13 +11,6 @@ import Tokenizer
 
 /// Loading what the commands share.
 enum Session {
-  /// Says once that a precision is not there yet and float32 is used.
-  static func noteUnsupported(_ precision: PrecisionOptions) {
-    if precision.useQLoRA {
-      Diagnostics.notice("--use_qlora: 4-bit weights are not available yet; training in float32")
-    }
-  }
-
   /// The model in `folder`, with the adapter in `adapter` where there is one.
   ///
   /// In bfloat16 the frozen weights are kept as such; parameters that are all trained stay float32 and are converted
@@ -27,9 +20,10 @@ enum Session {
     placement: Checkpoint.Placement = .mapped, on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = precision.bf16 == true
-    let model = try QwenModel.load(
-      directory: folder, dtype: isBFloat16 && !trainsAll ? .bfloat16 : .float32,
-      placement: placement, on: device)
+    var options = try precision.weights()
+    options.dtype = isBFloat16 && !trainsAll ? .bfloat16 : .float32
+    options.placement = placement
+    let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
     return model

@@ -1,6 +1,9 @@
 // Which model, which adapter, and how its numbers are kept. The names are those of Hugging Face's scripts.
 
 import ArgumentParser
+import Files
+import QwenModel
+import Tensor
 
 /// `--model`: the model to work with.
 struct ModelOptions: ParsableArguments {
@@ -50,4 +53,22 @@ struct PrecisionOptions: ParsableArguments {
     name: [.customLong("use-qlora"), .customLong("load-in-4bit")], inversion: .prefixedNo,
     exclusivity: .chooseLast, help: "Keep the frozen weights in 4 bits (NF4, double quantization).")
   var useQLoRA = false
+
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Keep weights quantized by --use_qlora for the next start.")
+  var weightsCache = true
+
+  /// How weights are taken up.
+  func weights() throws(CLIError) -> WeightOptions {
+    var options = WeightOptions()
+    options.notice = { Diagnostics.notice($0) }
+    guard useQLoRA else { return options }
+    options.quantization = QuantizedTensor.Format()
+    if weightsCache {
+      options.cache = WeightsCache(
+        folder: FileSystem.join(try Environment.current.cacheFolder(), "weights"))
+    }
+    return options
+  }
 }

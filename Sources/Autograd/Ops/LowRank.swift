@@ -1,0 +1,53 @@
+// The low-rank part of a linear map (Hu et al. 2022; PEFT `lora.Linear`), shared by the primitives that fuse it with a
+// weight.
+
+package import Tensor
+
+/// s·(drop(x)·Aᵀ)·Bᵀ.  x [N, C], A [R, C], B [F, R] → [N, F]
+///
+/// The dropout mask is drawn again in backward.
+package struct LowRankPart: Sendable {
+  let scale: Double
+  let dropout: (probability: Double, stream: RandomStream)?
+
+  /// A part of factor `scale`.
+  package init(scale: Double, dropout: (probability: Double, stream: RandomStream)?) {
+    self.scale = scale
+    self.dropout = dropout
+  }
+
+  /// What backward needs.
+  struct Residuals {
+    let x, h, a, b: Tensor
+  }
+
+  /// Adds the part to y; h = drop(x)·Aᵀ [N, R] is kept.
+  func add(_ x: Tensor, _ a: Tensor, _ b: Tensor, to y: inout Tensor) -> Residuals {
+    let (a, b) = (a.cast(to: x.dtype), b.cast(to: x.dtype))
+    let h = Tensor.matmul(dropped(x), a, transposeB: true)
+    y.accumulateMatmul(h, b, transposeB: true, alpha: scale)
+    return Residuals(x: x, h: h, a: a, b: b)
+  }
+
+  /// dh = s·dy·B;  dB = s·dyᵀ·h;  dA = dhᵀ·drop(x);  dx = drop(dh·A)
+  ///
+  /// x is input 0 of the operation, A is input `a`, B the next one.
+  func backward(_ dy: Tensor, _ kept: Residuals, a: Int, into gradients: inout InputGradients) {
+    let dh = Tensor.matmul(dy, kept.b, alpha: scale)  // [N, R]
+    if dropout == nil {
+      gradients.accumulateMatmul(0, dh, kept.a)
+    } else {
+      gradients.accumulate(0, dropped(Tensor.matmul(dh, kept.a)))
+    }
+    if gradients.needs[a] {
+      gradients.accumulateMatmul(a, dh, transposeA: true, dropped(kept.x), ofWeight: true)
+    }
+    gradients.accumulateMatmul(
+      a + 1, dy, transposeA: true, kept.h, alpha: scale, ofWeight: true)
+  }
+
+  private func dropped(_ x: Tensor) -> Tensor {
+    guard let dropout else { return x }
+    return x.droppedOut(probability: dropout.probability, stream: dropout.stream)
+  }
+}

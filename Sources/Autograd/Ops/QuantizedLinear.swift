@@ -1,0 +1,46 @@
+// A linear map with a frozen weight in 4 bits (Dettmers et al. 2023), with and without a low-rank adapter. The weight
+// is unpacked tile by tile, in forward and again in backward; nothing dense is kept.
+
+package import Tensor
+
+/// y = x·dequant(W)ᵀ + b, and with an adapter + s·(drop(x)·Aᵀ)·Bᵀ.  x [N, C], W [F, C] → y [N, F]
+///
+/// Inputs: x, with an adapter A [R, C] and B [F, R], with a bias b [F]. The weight is no input: it has no gradient. Keeps
+/// what the adapter needs, and nothing without one.
+package struct QuantizedLinearMap: Primitive {
+  package static let name = "quantized_linear"
+  let weight: QuantizedTensor
+  let hasBias: Bool
+  let adapter: LowRankPart?
+
+  /// A map by `weight` [F, C].
+  package init(weight: QuantizedTensor, hasBias: Bool, adapter: LowRankPart? = nil) {
+    self.weight = weight
+    self.hasBias = hasBias
+    self.adapter = adapter
+  }
+
+  /// What backward needs.
+  package struct Residuals {
+    let adapter: LowRankPart.Residuals?
+  }
+
+  private var biasIndex: Int { adapter == nil ? 1 : 3 }
+
+  package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
+  {
+    var y = Tensor.matmul(x[0], packed: .nf4(weight), transposeWeight: true)
+    if hasBias { y.addRow(x[biasIndex].cast(to: x[0].dtype)) }
+    let kept = adapter?.add(x[0], x[1], x[2], to: &y)
+    return (y, Residuals(adapter: kept))
+  }
+
+  /// dx = dy·dequant(W) + the adapter's;  db = Σ_n dy
+  package func backward(_ dy: Tensor, _ kept: Residuals, into gradients: inout InputGradients) {
+    gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
+    if let adapter, let residuals = kept.adapter {
+      adapter.backward(dy, residuals, a: 1, into: &gradients)
+    }
+    if hasBias { gradients.accumulateRows(biasIndex, of: dy) }
+  }
+}

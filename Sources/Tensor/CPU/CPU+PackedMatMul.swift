@@ -1,0 +1,170 @@
+// Products with a weight in few bits. Rows of the weight are unpacked into a tile that stays in cache and multiplied;
+// with few rows on the other side (decoding) each row of the weight is unpacked and multiplied where it is.
+
+extension CPUBackend {
+  /// Elements of a tile.
+  private static let tileSize = 1 << 20
+  /// Rows of the other factor up to which no tile is worth while.
+  private static let directRows = 4
+
+  package func matmul(
+    _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
+    beta: Double, into c: Destination
+  ) {
+    guard c.count > 0 else { return }
+    guard rows > 0, columns > 0 else {
+      if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
+      return
+    }
+    switch (a.dtype, c.dtype) {
+    case (.float32, .float32):
+      multiply(Float.self, a, w, transposeWeight, m, rows, columns, Float(beta), c)
+    case (.float64, .float64):
+      multiply(Double.self, a, w, transposeWeight, m, rows, columns, beta, c)
+    case (.bfloat16, .bfloat16):
+      let wideA = Scratch(Float.self, count: a.count, pool: pool)
+      let wideC = Scratch(Float.self, count: c.count, pool: pool)
+      cast(a, into: wideA.destination)
+      if beta != 0 { cast(c.operand, into: wideC.destination) }
+      multiply(
+        Float.self, wideA.destination.operand, w, transposeWeight, m, rows, columns, Float(beta),
+        wideC.destination)
+      cast(wideC.destination.operand, into: c)
+    default:
+      preconditionFailure(
+        "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
+    }
+  }
+
+  @inline(__always)
+  private func multiply<T: BLASElement>(
+    _ type: T.Type, _ a: Operand, _ w: PackedOperand, _ transposeWeight: Bool, _ m: Int,
+    _ rows: Int, _ columns: Int, _ beta: T, _ c: Destination
+  ) {
+    let (a, c) = (a.pointer(T.self), c.pointer(T.self))
+    let product = PackedProduct(
+      transposeWeight: transposeWeight, m: m, rows: rows, columns: columns, pool: pool)
+    switch w {
+    case .nf4(let w):
+      let decoder = NF4Decoder(w, pool: pool)
+      product.run(a, beta, c) { first, count, y in
+        decoder.decode(from: first, count: count, into: y)
+      }
+    case .narrow(let w):
+      precondition(w.dtype == .bfloat16, "matmul: no packed kernel for \(w.dtype.rawValue)")
+      let source = w.pointer(BFloat16.self)
+      product.run(a, beta, c) { first, count, y in widen(source + first, count, y) }
+    }
+  }
+
+  /// The sizes of a product, and the two ways to compute it.
+  private struct PackedProduct {
+    let transposeWeight: Bool
+    let m, rows, columns: Int
+    let pool: BufferPool
+
+    /// `unpack` writes elements of the weight: (first, count, target).
+    @inline(__always)
+    func run<T: BLASElement>(
+      _ a: UnsafePointer<T>, _ beta: T, _ c: UnsafeMutablePointer<T>,
+      unpack: (Int, Int, UnsafeMutablePointer<T>) -> Void
+    ) {
+      if transposeWeight && m <= CPUBackend.directRows {
+        runDirectly(a, beta, c, unpack: unpack)
+      } else {
+        runInTiles(a, beta, c, unpack: unpack)
+      }
+    }
+
+    @inline(__always)
+    private func runDirectly<T: BLASElement>(
+      _ a: UnsafePointer<T>, _ beta: T, _ c: UnsafeMutablePointer<T>,
+      unpack: (Int, Int, UnsafeMutablePointer<T>) -> Void
+    ) {
+      let grain = CPUBackend.rowGrain(columns: columns)
+      let workers = Workers.count
+      let buffer = Scratch(T.self, count: workers * columns, pool: pool)
+      let scratch = buffer.pointer
+      parallelTasks((rows + grain - 1) / grain, workers: workers) { task, worker in
+        let row = scratch + worker * columns
+        for f in task * grain..<min(rows, (task + 1) * grain) {
+          unpack(f * columns, columns, row)
+          for n in 0..<m {
+            let value = dot(a + n * columns, UnsafePointer(row), columns)
+            c[n * rows + f] = beta == 0 ? value : value + beta * c[n * rows + f]
+          }
+        }
+      }
+    }
+
+    @inline(__always)
+    private func runInTiles<T: BLASElement>(
+      _ a: UnsafePointer<T>, _ beta: T, _ c: UnsafeMutablePointer<T>,
+      unpack: (Int, Int, UnsafeMutablePointer<T>) -> Void
+    ) {
+      let tileRows = max(1, min(rows, CPUBackend.tileSize / columns))
+      let buffer = Scratch(T.self, count: tileRows * columns, pool: pool)
+      let tile = buffer.pointer
+      for first in stride(from: 0, to: rows, by: tileRows) {
+        let count = min(tileRows, rows - first)
+        parallelFor(count * columns, grain: CPUBackend.elementwiseGrain) { range in
+          unpack(first * columns + range.lowerBound, range.count, tile + range.lowerBound)
+        }
+        if transposeWeight {
+          // c[:, tile] = a · tileᵀ
+          T.gemm(
+            false, true, m, count, columns, 1, a, columns, tile, columns, beta, c + first, rows)
+        } else {
+          // c += a[:, tile] · tile
+          T.gemm(
+            false, false, m, columns, count, 1, a + first, rows, tile, columns,
+            first == 0 ? beta : 1, c, columns)
+        }
+      }
+    }
+  }
+}
+
+/// y ← x in a wider type.
+@inline(__always)
+private func widen<T: BLASElement>(
+  _ x: UnsafePointer<BFloat16>, _ count: Int, _ y: UnsafeMutablePointer<T>
+) {
+  var i = 0
+  if T.self == Float.self {
+    y.withMemoryRebound(to: Float.self, capacity: count) { y in
+      while i + 8 <= count {
+        Float.store(BFloat16.load(x + i), y + i)
+        i += 8
+      }
+    }
+  }
+  while i < count {
+    y[i] = T(x[i].float)
+    i += 1
+  }
+}
+
+/// Σ a·b.
+@inline(__always)
+private func dot<T: BLASElement>(_ a: UnsafePointer<T>, _ b: UnsafePointer<T>, _ count: Int) -> T {
+  var (first, second) = (SIMD8<T>.zero, SIMD8<T>.zero)
+  var c = 0
+  while c + 16 <= count {
+    first += T.lanes(a + c) * T.lanes(b + c)
+    second += T.lanes(a + c + 8) * T.lanes(b + c + 8)
+    c += 16
+  }
+  var total = (first + second).sum()
+  while c < count {
+    total += a[c] * b[c]
+    c += 1
+  }
+  return total
+}
+
+extension KernelCompute {
+  /// Eight elements as they are.
+  @inline(__always)
+  fileprivate static func lanes(_ pointer: UnsafePointer<Self>) -> SIMD8<Self> { load(pointer) }
+}
