@@ -241,13 +241,13 @@ struct LoRAOptions: ParsableArguments {
   @Flag(
     name: .customLong("use-dora"), inversion: .prefixedNo, exclusivity: .chooseLast,
     help: "Train the length of every row of the adapted weights apart from its direction (DoRA).")
-  var useDoRA = false
+  var useDoRA = LoRAConfig.defaults.useDoRA
 
   @Option(
     help: ArgumentHelp(
       "First values of the adapter: true, gaussian, pissa, pissa_niter_16 or olora.",
       valueName: "name"))
-  var initLoraWeights = "true"
+  var initLoraWeights = LoRAConfig.defaults.initialization.name
 
   @Option(
     help: ArgumentHelp(
