@@ -35,6 +35,7 @@ let package = Package(
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // Leaves: no dependency on Tensor.
@@ -51,7 +52,8 @@ let package = Package(
     .target(
       name: "Tensor",
       dependencies: [
-        "CKernels", "COpenBLAS", .target(name: "COneDNN", condition: .when(traits: ["OneDNN"])),
+        "CKernels", "COpenBLAS", "CLAPACKE",
+        .target(name: "COneDNN", condition: .when(traits: ["OneDNN"])),
       ]),
     .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
     .target(name: "Autograd", dependencies: ["Tensor"]),

@@ -11,6 +11,9 @@ public final class Parameter {
   /// Σ of the gradients since the last `clearGradient()`, in the accumulation type of the value; nil before the first.
   public package(set) var gradient: Tensor?
 
+  /// Counts the changes of the value: what was computed from the same version need not be computed again.
+  package private(set) var version = 0
+
   private var storage: Tensor?
   /// The leaf that stands for this parameter on the tape that used it last.
   package var leaf: (tape: UInt64, node: Int32) = (0, -1)
@@ -33,6 +36,7 @@ public final class Parameter {
     set {
       precondition(newValue.shape == shape, "parameter \(shape) cannot take \(newValue.shape)")
       storage = newValue
+      version += 1
     }
   }
 
@@ -43,6 +47,7 @@ public final class Parameter {
     }
     body(&value)
     storage = value
+    version += 1
   }
 
   /// Forgets the gradient.

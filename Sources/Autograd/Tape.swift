@@ -179,6 +179,11 @@ public struct Randomness: Sendable, Hashable {
     self.pass = pass
   }
 
+  /// The numbers for noise on the embeddings.
+  package var embeddingNoise: RandomStream {
+    RandomStream(seed: seed, purpose: .noise, offset: pass)
+  }
+
   /// The numbers of module `index` for dropout.
   package func dropout(module index: Int) -> RandomStream {
     RandomStream(seed: seed, purpose: .dropout, index: index, offset: pass)

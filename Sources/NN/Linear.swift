@@ -32,6 +32,9 @@ public final class Linear: Module {
   /// The map with its adapter, where it has one that is enabled.  x [N, in] → [N, out]
   public func callAsFunction(_ x: Variable) -> Variable {
     let tape = x.tape
+    if let adapter, isAdapterEnabled, let magnitude = adapter.magnitude {
+      return weightDecomposed(x, adapter, magnitude)
+    }
     let weight = tape.leaf(weight)
     let bias = bias.map { tape.leaf($0) }
     guard let adapter, isAdapterEnabled else {

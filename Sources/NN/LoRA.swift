@@ -9,38 +9,40 @@ public final class LoRAAdapter: Module {
   public let loraA: Parameter
   /// [out, R].
   public let loraB: Parameter
+  /// The length of every row of the adapted weight, [out]; nil unless the adapter is weight-decomposed (DoRA).
+  public let magnitude: Parameter?
+  /// A and B as they were when their product was taken out of the base weight (PiSSA, OLoRA); nil where it was not.
+  public internal(set) var initialFactors: (a: Tensor, b: Tensor)?
   /// The factor s: alpha / rank, or alpha / √rank with rsLoRA.
   public let scale: Double
   /// Probability with which an element of the input is dropped in training.
   public let dropoutProbability: Double
-  private let index: Int
+  let index: Int
+  /// The norms of the adapted rows and the versions of what they were computed from.
+  var rowNorms = RowNorms()
 
   /// Declares an adapter without values. `index` tells the random numbers of one module from another's.
   public init(
-    inputSize: Int, outputSize: Int, rank: Int, scale: Double, dropout: Double, index: Int
+    inputSize: Int, outputSize: Int, rank: Int, scale: Double, dropout: Double, index: Int,
+    useDoRA: Bool = false
   ) {
     loraA = Parameter(shape: [rank, inputSize])
     loraB = Parameter(shape: [outputSize, rank])
+    magnitude = useDoRA ? Parameter(shape: [outputSize]) : nil
     self.scale = scale
     dropoutProbability = dropout
     self.index = index
   }
 
   public var children: KeyValuePairs<String, any ModuleNode> {
-    ["lora_A.weight": loraA, "lora_B.weight": loraB]
+    guard let magnitude else { return ["lora_A.weight": loraA, "lora_B.weight": loraB] }
+    return [
+      "lora_A.weight": loraA, "lora_B.weight": loraB, "lora_magnitude_vector": magnitude,
+    ]
   }
 
   /// The rank R.
   public var rank: Int { loraA.shape[0] }
-
-  /// A uniform in ±1/√in (Kaiming with a = √5), B zero: training starts at the base model.
-  public func initialize(seed: UInt64, on device: Device) {
-    let bound = 1 / Double(loraA.shape[1]).squareRoot()
-    loraA.value = Tensor.uniform(
-      loraA.shape, low: -bound, high: bound,
-      stream: RandomStream(seed: seed, purpose: .initialization, index: index), on: device)
-    loraB.value = Tensor.zeros(loraB.shape, on: device)
-  }
 
   func dropout(on tape: Tape) -> (probability: Double, stream: RandomStream)? {
     guard dropoutProbability > 0, let randomness = tape.randomness else { return nil }
@@ -68,6 +70,16 @@ public struct LoRAConfig: Sendable, Hashable {
   public var targets: Targets
   /// Scale by alpha / √rank instead of alpha / rank.
   public var useRSLoRA: Bool
+  /// Train the length of every row of the adapted weight apart from its direction (Liu et al. 2024).
+  public var useDoRA = false
+  /// The values that an adapter starts with.
+  public var initialization = LoRAInitialization.kaimingUniform
+  /// Ranks that differ from `rank`.
+  public var rankPattern = ModuleValues<Int>()
+  /// Alphas that differ from `alpha`.
+  public var alphaPattern = ModuleValues<Double>()
+  /// The numbers of the layers that get adapters; nil for all.
+  public var layersToTransform: [Int]?
 
   /// The seven projections of a Qwen block.
   public static let defaultTargets = [
@@ -100,11 +112,60 @@ public struct LoRAConfig: Sendable, Hashable {
     guard alpha.isFinite else {
       throw .invalid(setting: "lora_alpha", value: "\(alpha)", expected: "a finite number")
     }
+    for entry in rankPattern.entries where !(1...65_536).contains(entry.value) {
+      throw .invalid(
+        setting: "rank_pattern", value: "\(entry.value)", expected: "ranks from 1 to 65536")
+    }
+    for entry in alphaPattern.entries where !entry.value.isFinite {
+      throw .invalid(setting: "alpha_pattern", value: "\(entry.value)", expected: "finite numbers")
+    }
+    if let layersToTransform,
+      layersToTransform.isEmpty || layersToTransform.contains(where: { $0 < 0 })
+    {
+      throw .invalid(
+        setting: "layers_to_transform", value: "\(layersToTransform)",
+        expected: "numbers of layers from 0")
+    }
   }
 
-  /// The factor s.
-  public var scale: Double {
+  /// The factor s of the modules that no pattern names.
+  public var scale: Double { LoRAConfig.scale(alpha: alpha, rank: rank, useRSLoRA: useRSLoRA) }
+
+  /// The factor s: alpha / rank, or alpha / √rank with rsLoRA.
+  public static func scale(alpha: Double, rank: Int, useRSLoRA: Bool) -> Double {
     alpha / (useRSLoRA ? Double(rank).squareRoot() : Double(rank))
+  }
+
+  /// The rank of the module at `path`.
+  public func rank(of path: String) -> Int { rankPattern.value(for: path) ?? rank }
+
+  /// The factor s of the module at `path`.
+  public func scale(of path: String) -> Double {
+    LoRAConfig.scale(
+      alpha: alphaPattern.value(for: path) ?? alpha, rank: rank(of: path), useRSLoRA: useRSLoRA)
+  }
+
+  /// Whether the linear map at `path` gets an adapter.
+  func isTarget(_ path: String) -> Bool {
+    switch targets {
+    case .names(let names):
+      // PEFT: a name that is the whole path is taken whatever its layer.
+      names.contains(path)
+        || names.contains { LoRAConfig.matches(path, $0) } && isInTransformedLayer(path)
+    case .allLinear: !LoRAConfig.matches(path, "lm_head") && isInTransformedLayer(path)
+    }
+  }
+
+  static func matches(_ path: String, _ name: String) -> Bool {
+    path == name || path.hasSuffix("." + name)
+  }
+
+  /// The layer is the first number in the path that has two names before it, as in `model.layers.3.mlp`.
+  private func isInTransformedLayer(_ path: String) -> Bool {
+    guard let layersToTransform else { return true }
+    let number = path.split(separator: ".").dropFirst(2).dropLast().lazy.compactMap { Int($0) }
+      .first
+    return number.map { layersToTransform.contains($0) } ?? false
   }
 }
 
@@ -114,6 +175,10 @@ public enum LoRAError: Error, Sendable, CustomStringConvertible {
   case unmatchedTarget(name: String, available: [String])
   /// A setting that makes no sense.
   case invalid(setting: String, value: String, expected: String)
+  /// A pattern, or the choice of layers, takes in no adapted module.
+  case unmatched(setting: String, value: String)
+  /// A weight cannot be factored.
+  case factorization(module: String, problem: String)
 
   public var description: String {
     switch self {
@@ -121,6 +186,9 @@ public enum LoRAError: Error, Sendable, CustomStringConvertible {
       "target module \"\(name)\" matches no linear map of the model (there are: \(available.joined(separator: ", ")))"
     case .invalid(let setting, let value, let expected):
       "\(setting) is \(value), expected \(expected)"
+    case .unmatched(let setting, let value):
+      "\(setting): \(value) takes in none of the modules that get an adapter"
+    case .factorization(let module, let problem): "\(module): \(problem)"
     }
   }
 }
@@ -133,30 +201,40 @@ extension Module {
     try config.validate()
     let linears = namedLinears()
     if case .names(let names) = config.targets {
-      for name in names where !linears.contains(where: { matches($0.path, name) }) {
+      for name in names where !linears.contains(where: { LoRAConfig.matches($0.path, name) }) {
         let lastParts = linears.map { $0.path.split(separator: ".").last.map { String($0) } ?? "" }
         throw .unmatchedTarget(name: name, available: Array(Set(lastParts)).sorted())
       }
     }
     setTrainable(false)
     var touched: [String] = []
-    for (index, (path, linear)) in linears.enumerated() {
-      let isTarget =
-        switch config.targets {
-        case .names(let names): names.contains { matches(path, $0) }
-        case .allLinear: !matches(path, "lm_head")
-        }
-      guard isTarget else { continue }
+    for (index, (path, linear)) in linears.enumerated() where config.isTarget(path) {
       linear.adapter = LoRAAdapter(
-        inputSize: linear.inputSize, outputSize: linear.outputSize, rank: config.rank,
-        scale: config.scale, dropout: config.dropout, index: index)
+        inputSize: linear.inputSize, outputSize: linear.outputSize, rank: config.rank(of: path),
+        scale: config.scale(of: path), dropout: config.dropout, index: index,
+        useDoRA: config.useDoRA)
       touched.append(path)
     }
+    try requireMatches(config, touched)
     return touched
   }
 
-  private func matches(_ path: String, _ name: String) -> Bool {
-    path == name || path.hasSuffix("." + name)
+  /// Patterns and layers that name nothing are mistakes.
+  private func requireMatches(_ config: LoRAConfig, _ paths: [String]) throws(LoRAError) {
+    for layer in config.layersToTransform ?? [] {
+      let part = ".\(layer)."
+      guard paths.contains(where: { $0.contains(part) }) else {
+        throw .unmatched(setting: "layers_to_transform", value: "layer \(layer)")
+      }
+    }
+    for (setting, patterns) in [
+      ("rank_pattern", config.rankPattern.entries.map(\.pattern)),
+      ("alpha_pattern", config.alphaPattern.entries.map(\.pattern)),
+    ] {
+      for pattern in patterns where !paths.contains(where: { pattern.matches($0) }) {
+        throw .unmatched(setting: setting, value: pattern.source.debugDescription)
+      }
+    }
   }
 
   /// Every adapter with the path of its linear map.

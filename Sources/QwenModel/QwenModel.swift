@@ -82,7 +82,8 @@ public final class QwenDecoder: Module {
     observe: ((Int?, String, Variable) -> Void)?
   ) -> Variable {
     // 1. Look the tokens up.
-    var x = embedTokens(batch.ids, on: tape, dtype: computeDType)  // [N, C]
+    var x = embedTokens(  // [N, C]
+      batch.ids, on: tape, length: batch.positionCount, dtype: computeDType)
     observe?(nil, "embed", x)
     // 2. Run the blocks.
     let (cos, sin) = rotary.tables(

@@ -13,6 +13,8 @@ package final class AdamW {
     package let parameter: Parameter
     /// Whether weight decay applies.
     package let decays: Bool
+    /// Whether LoRA+ gives it the higher learning rate: B, and everything with one axis.
+    package let isFast: Bool
     /// Running means of the gradient and of its square, float32, like the parameter.
     package var firstMoment, secondMoment: Tensor
 
@@ -20,6 +22,7 @@ package final class AdamW {
       self.key = key
       self.parameter = parameter
       decays = AdamW.decays(key)
+      isFast = key.hasSuffix("lora_B.weight") || parameter.shape.rank == 1
       // Two buffers: the moments are updated in place.
       let dtype = parameter.value.dtype.accumulation
       firstMoment = parameter.value.zerosLike(dtype: dtype)
@@ -31,12 +34,15 @@ package final class AdamW {
   package let slots: [Slot]
   /// Steps taken.
   package private(set) var stepCount: Int
-  private let beta1, beta2, epsilon, weightDecay: Double
+  private let beta1, beta2, epsilon, weightDecay, loraPlusRatio: Double
 
   /// An optimizer with moments at 0.
+  ///
+  /// With LoRA+ (Hayou et al. 2024; PEFT `create_loraplus_optimizer`) B and every parameter with one axis learn at
+  /// `loraPlusRatio` times the rate of A.
   package init(
     _ parameters: [(key: String, parameter: Parameter)], beta1: Double, beta2: Double,
-    epsilon: Double, weightDecay: Double
+    epsilon: Double, weightDecay: Double, loraPlusRatio: Double = 1
   ) {
     slots = parameters.map { Slot(key: $0.key, parameter: $0.parameter) }
     stepCount = 0
@@ -44,6 +50,7 @@ package final class AdamW {
     self.beta2 = beta2
     self.epsilon = epsilon
     self.weightDecay = weightDecay
+    self.loraPlusRatio = loraPlusRatio
   }
 
   /// transformers decays what is neither a bias nor a norm.
@@ -70,13 +77,14 @@ package final class AdamW {
     for slot in slots { slot.parameter.gradient?.scale(by: factor) }
   }
 
-  /// Updates every parameter that has a gradient.
+  /// Updates every parameter that has a gradient; `learningRate` is that of A.
   package func step(learningRate: Double) {
     stepCount += 1
     for slot in slots {
       guard let gradient = slot.parameter.gradient else { continue }
       let step = AdamWStep(
-        learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+        learningRate: slot.isFast ? learningRate * loraPlusRatio : learningRate, beta1: beta1,
+        beta2: beta2, epsilon: epsilon,
         weightDecay: slot.decays ? weightDecay : 0, step: stepCount)
       slot.parameter.update { value in
         value.applyAdamW(

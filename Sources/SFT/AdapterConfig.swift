@@ -19,10 +19,14 @@ public struct AdapterConfig: Sendable, Hashable {
   public var baseModel: String?
   /// `target_modules` as it is in the file: a list of names or a pattern.
   package var targetModules: JSON
-  /// `rank_pattern`, checked: an object or null.
-  package var rankPattern: JSON
-  /// `alpha_pattern`, checked: an object or null.
-  package var alphaPattern: JSON
+  /// Train the length of every row of the adapted weight apart from its direction.
+  public var useDoRA: Bool
+  /// Where the first values came from. What is written after PiSSA or OLoRA is a plain adapter of twice the rank.
+  public var initialization: LoRAInitialization
+  /// R of single modules.
+  package var rankPattern: ModuleValues<Int>
+  /// α of single modules.
+  package var alphaPattern: ModuleValues<Double>
   /// `layers_to_transform`, passed on unchanged.
   package var layersToTransform: JSON
   /// `layers_pattern`, passed on unchanged.
@@ -34,6 +38,8 @@ public struct AdapterConfig: Sendable, Hashable {
     alpha = lora.alpha
     dropout = lora.dropout
     useRSLoRA = lora.useRSLoRA
+    useDoRA = lora.useDoRA
+    initialization = lora.initialization
     self.baseModel = baseModel
     let names =
       switch lora.targets {
@@ -41,9 +47,9 @@ public struct AdapterConfig: Sendable, Hashable {
       case .allLinear: Array(Set(paths.map { String($0.split(separator: ".").last ?? "") }))
       }
     targetModules = .array(names.sorted().map { .string($0) })
-    rankPattern = .object(JSONObject())
-    alphaPattern = .object(JSONObject())
-    layersToTransform = .null
+    rankPattern = lora.rankPattern
+    alphaPattern = lora.alphaPattern
+    layersToTransform = lora.layersToTransform.map { .array($0.map { .integer($0) }) } ?? .null
     layersPattern = .null
   }
 
@@ -76,45 +82,33 @@ public struct AdapterConfig: Sendable, Hashable {
     self.alpha = alpha
     self.dropout = dropout
     useRSLoRA = try AdapterConfig.flag("use_rslora", in: object, path)
+    useDoRA = try AdapterConfig.flag("use_dora", in: object, path)
+    initialization = try AdapterConfig.initialization(object["init_lora_weights"], path)
     baseModel = object["base_model_name_or_path"]?.stringValue
     targetModules = object["target_modules"] ?? .null
-    rankPattern = object["rank_pattern"] ?? .object(JSONObject())
-    alphaPattern = object["alpha_pattern"] ?? .object(JSONObject())
+    do throws(AdapterPatternError) {
+      rankPattern = try AdapterPattern.ranks(object["rank_pattern"] ?? .null)
+      alphaPattern = try AdapterPattern.alphas(object["alpha_pattern"] ?? .null)
+    } catch {
+      throw .config(path: path, problem: error.description)
+    }
     layersToTransform = object["layers_to_transform"] ?? .null
     layersPattern = object["layers_pattern"] ?? .null
-    try AdapterConfig.check(rankPattern, "rank_pattern", path, "integers from 1 to 65536") {
-      $0.integerValue.map { (1...65_536).contains($0) } ?? false
-    }
-    try AdapterConfig.check(alphaPattern, "alpha_pattern", path, "finite numbers") {
-      $0.doubleValue?.isFinite ?? false
-    }
   }
 
-  /// Throws unless `patterns` is null or an object from module names to values that `isValid` takes.
-  private static func check(
-    _ patterns: JSON, _ name: String, _ path: String, _ expected: String,
-    isValid: (JSON) -> Bool
-  ) throws(AdapterError) {
-    if patterns.isNull { return }
-    guard case .object(let object) = patterns else {
-      throw .config(
-        path: path, problem: "\(name) is \(patterns.kindDescription), expected an object")
+  /// How the adapter was begun, as far as loading it depends on that: PEFT repeats what changes the base weights.
+  private static func initialization(_ value: JSON?, _ path: String) throws(AdapterError)
+    -> LoRAInitialization
+  {
+    guard let value, !value.isNull, value.boolValue == nil else { return .kaimingUniform }
+    // Their first values are in the file like all others, and the base weights stay as they are.
+    if let name = value.stringValue {
+      if name == "eva" || name == "orthogonal" { return .kaimingUniform }
+      if let result = LoRAInitialization(name: name) { return result }
     }
-    for (key, value) in object {
-      guard literal(key) != nil else {
-        throw .config(
-          path: path,
-          problem:
-            "\(name): \(key.debugDescription) is a regular expression, which is not supported "
-            + "(name the modules one by one)")
-      }
-      guard isValid(value) else {
-        throw .config(
-          path: path,
-          problem: "\(name): \(key.debugDescription) is \(value.kindDescription) "
-            + "\(value.serialized().prefix(40)), expected \(expected)")
-      }
-    }
+    throw .config(
+      path: path,
+      problem: "init_lora_weights is \(value.serialized().prefix(40)), which is not supported")
   }
 
   /// A truth value; false where it is absent or null.
@@ -134,7 +128,7 @@ public struct AdapterConfig: Sendable, Hashable {
     if let type = object["peft_type"], type.stringValue != "LORA" {
       throw .config(path: path, problem: "peft_type is \(type.serialized()), expected \"LORA\"")
     }
-    for key in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"] {
+    for key in ["fan_in_fan_out", "lora_bias", "use_qalora"] {
       if try flag(key, in: object, path) {
         throw .config(path: path, problem: "\(key) is true, which is not supported")
       }
@@ -155,66 +149,53 @@ public struct AdapterConfig: Sendable, Hashable {
   }
 
   /// The rank that the config claims for the module at `path`.
-  package func rank(of path: String) -> Int {
-    pattern(rankPattern, path)?.integerValue ?? rank
-  }
+  package func rank(of path: String) -> Int { rankPattern.value(for: path) ?? rank }
 
   /// The scale s of the module at `path`.
   package func scale(of path: String) -> Double {
-    let alpha = pattern(alphaPattern, path)?.doubleValue ?? alpha
-    let rank = Double(rank(of: path))
-    return alpha / (useRSLoRA ? rank.squareRoot() : rank)
+    LoRAConfig.scale(
+      alpha: alphaPattern.value(for: path) ?? alpha, rank: rank(of: path), useRSLoRA: useRSLoRA)
   }
 
-  /// PEFT matches keys against the end of a path; "^" ties them to its beginning. The first match counts.
-  private func pattern(_ patterns: JSON, _ path: String) -> JSON? {
-    guard case .object(let object) = patterns else { return nil }
-    for (key, value) in object {
-      guard let name = AdapterConfig.literal(key) else { continue }
-      if path == name.text || !name.isWhole && path.hasSuffix("." + name.text) { return value }
-    }
-    return nil
+  /// The settings of the adapter as it is written: after PiSSA or OLoRA s·(B·A − B₀·A₀) on the unchanged base, twice the
+  /// rank at the same s (PEFT `path_initial_model_for_weight_conversion`).
+  package var converted: AdapterConfig {
+    guard initialization.changesBase else { return self }
+    var result = self
+    let factor = useRSLoRA ? 2.0.squareRoot() : 2
+    result.initialization = .kaimingUniform
+    result.rank *= 2
+    result.alpha *= factor
+    result.rankPattern = rankPattern.mapValues { 2 * $0 }
+    result.alphaPattern = alphaPattern.mapValues { factor * $0 }
+    return result
   }
 
-  /// The module path that a key of a pattern stands for, and whether it must be the whole path; nil where the key is
-  /// a regular expression that means more than its letters. Dots may be escaped, as PEFT's users do.
-  private static func literal(_ key: String) -> (text: String, isWhole: Bool)? {
-    let isWhole = key.utf8.first == 0x5E
-    var text = [UInt8]()
-    var isEscaped = false
-    for byte in key.utf8.dropFirst(isWhole ? 1 : 0) {
-      switch byte {
-      case 0x5C where !isEscaped: isEscaped = true
-      case 0x2E:
-        text.append(byte)
-        isEscaped = false
-      case 0x30...0x39, 0x41...0x5A, 0x5F, 0x61...0x7A, 0x2D:
-        if isEscaped { return nil }
-        text.append(byte)
-      default: return nil
-      }
-    }
-    return isEscaped ? nil : (String(decoding: text, as: UTF8.self), isWhole)
+  private static func number(_ value: Double) -> JSON {
+    value == value.rounded() && value.magnitude < 1e15 ? .integer(Int(value)) : .number(value)
   }
 
   /// The file's content: sorted keys, two spaces, no final newline, like PEFT's. Keys that old versions do not know are
   /// left out unless they are needed.
   package var json: JSON {
     var object = JSONObject([
-      ("alpha_pattern", alphaPattern), ("auto_mapping", .null),
+      ("alpha_pattern", AdapterPattern.json(alphaPattern) { AdapterConfig.number($0) }),
+      ("auto_mapping", .null),
       ("base_model_name_or_path", baseModel.map { .string($0) } ?? .null),
       ("bias", .string("none")), ("fan_in_fan_out", .bool(false)), ("inference_mode", .bool(true)),
-      ("init_lora_weights", .bool(true)), ("layers_pattern", layersPattern),
-      ("layers_to_transform", layersToTransform),
       (
-        "lora_alpha",
-        alpha == alpha.rounded() && alpha.magnitude < 1e15 ? .integer(Int(alpha)) : .number(alpha)
-      ),
+        "init_lora_weights",
+        initialization == .kaimingUniform ? .bool(true) : .string(initialization.name)
+      ), ("layers_pattern", layersPattern),
+      ("layers_to_transform", layersToTransform),
+      ("lora_alpha", AdapterConfig.number(alpha)),
       ("lora_dropout", .number(dropout)), ("modules_to_save", .null),
       ("peft_type", .string("LORA")),
-      ("r", .integer(rank)), ("rank_pattern", rankPattern), ("revision", .null),
+      ("r", .integer(rank)), ("rank_pattern", AdapterPattern.json(rankPattern) { .integer($0) }),
+      ("revision", .null),
       ("target_modules", targetModules), ("task_type", .string("CAUSAL_LM")),
     ])
+    if useDoRA { object["use_dora"] = .bool(true) }
     if useRSLoRA { object["use_rslora"] = .bool(true) }
     return .object(object)
   }

@@ -30,42 +30,37 @@ public enum AdapterFile {
     }
 
     model.setTrainable(false)
+    var sources: [(parameter: Parameter, key: String)] = []
     for (index, (module, linear)) in model.namedLinears().enumerated() {
-      guard let pair = tensors.removeValue(forKey: module) else {
+      guard let keys = tensors.removeValue(forKey: module) else {
         linear.adapter = nil
         continue
-      }
-      guard let a = pair.a, let b = pair.b else {
-        throw .tensors(
-          path: path,
-          problem:
-            "\(module) has lora_\(pair.a == nil ? "B" : "A") and no lora_\(pair.a == nil ? "A" : "B")"
-        )
       }
       let rank = config.rank(of: module)
       let adapter = LoRAAdapter(
         inputSize: linear.inputSize, outputSize: linear.outputSize, rank: rank,
-        scale: config.scale(of: module), dropout: config.dropout, index: index)
-      for (key, parameter) in [(a, adapter.loraA), (b, adapter.loraB)] {
-        do {
-          let info = try checkpoint.info(of: key)
-          guard info.shape == parameter.shape.dimensions else {
-            throw AdapterError.tensors(
+        scale: config.scale(of: module), dropout: config.dropout, index: index,
+        useDoRA: config.useDoRA)
+      for (part, parameter) in [
+        (Part.a, adapter.loraA), (.b, adapter.loraB), (.magnitude, adapter.magnitude),
+      ] {
+        guard let parameter else {
+          guard keys[part] == nil else {
+            throw .tensors(
               path: path,
-              problem:
-                "tensor \(key): expected \(parameter.shape.dimensions) (rank \(rank) by adapter_config.json), found \(info.shape)"
-            )
+              problem: "\(module) has \(part.rawValue) and adapter_config.json has no use_dora")
           }
-          guard info.dtype.isFloatingPoint else {
-            throw AdapterError.tensors(
-              path: path,
-              problem:
-                "tensor \(key): expected floating-point numbers, found \(info.dtype.rawValue)")
-          }
-          parameter.value = try checkpoint.tensor(key, dtype: .float32, on: device)
-        } catch let error as SafetensorsError { throw .checkpoint(error) } catch let error
-          as AdapterError
-        { throw error } catch { preconditionFailure("load: unexpected error \(error)") }
+          continue
+        }
+        guard let key = keys[part] else {
+          throw .tensors(
+            path: path,
+            problem:
+              "\(module) has \(keys.keys.map(\.rawValue).sorted().joined(separator: " and ")) and no \(part.rawValue)"
+          )
+        }
+        try check(key, of: checkpoint, like: parameter, rank: rank, path)
+        sources.append((parameter, key))
       }
       linear.adapter = adapter
     }
@@ -76,18 +71,66 @@ public enum AdapterFile {
           "it adapts \(stranger), which the model does not have (is it an adapter of another model?)"
       )
     }
+    if config.initialization.changesBase {
+      // As PEFT does: the base weights lose what the adapter began with.
+      do throws(LoRAError) {
+        try model.initializeAdapters(config.initialization, seed: 0, on: device)
+      } catch {
+        throw .config(
+          path: FileSystem.join(directory, "adapter_config.json"), problem: error.description)
+      }
+    }
+    for (parameter, key) in sources {
+      do { parameter.value = try checkpoint.tensor(key, dtype: .float32, on: device) } catch {
+        throw .checkpoint(error)
+      }
+    }
     return config
   }
 
-  /// Writes the adapter of `model` into the existing folder `directory`.
+  /// The tensors of a module's adapter, by the names that PEFT gives them.
+  private enum Part: String, CaseIterable {
+    case a = "lora_A"
+    case b = "lora_B"
+    case magnitude = "lora_magnitude_vector"
+
+    /// Newer files have the shortest ending; with an adapter's name in between they are PEFT's in-memory names.
+    var endings: [String] {
+      let weights = [".\(rawValue).weight", ".\(rawValue).default.weight"]
+      return self == .magnitude ? [".\(rawValue)", ".\(rawValue).default"] + weights : weights
+    }
+  }
+
+  private static func check(
+    _ key: String, of checkpoint: Checkpoint, like parameter: Parameter, rank: Int, _ path: String
+  ) throws(AdapterError) {
+    let info: TensorInfo
+    do { info = try checkpoint.info(of: key) } catch { throw .checkpoint(error) }
+    guard info.shape == parameter.shape.dimensions else {
+      throw .tensors(
+        path: path,
+        problem:
+          "tensor \(key): expected \(parameter.shape.dimensions) (rank \(rank) by adapter_config.json), found \(info.shape)"
+      )
+    }
+    guard info.dtype.isFloatingPoint else {
+      throw .tensors(
+        path: path,
+        problem: "tensor \(key): expected floating-point numbers, found \(info.dtype.rawValue)")
+    }
+  }
+
+  /// Writes the adapter of `model` into the existing folder `directory`, so that it fits the unchanged base model.
+  ///
+  /// After PiSSA or OLoRA A and B are written above and beside the A₀ and −B₀ that the base weights have lost: a plain
+  /// adapter of twice the rank.
   public static func write(_ model: QwenModel, config: AdapterConfig, to directory: String)
     throws(TrainingError)
   {
     var tensors: [(key: String, tensor: Tensor)] = []
     for (path, adapter) in model.namedAdapters() {
-      for (name, node) in adapter.children {
-        guard let parameter = node as? Parameter else { continue }
-        tensors.append((keyPrefix + path + "." + name, parameter.value))
+      for (name, tensor) in adapter.convertedTensors {
+        tensors.append((keyPrefix + path + "." + name, tensor))
       }
     }
     tensors.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
@@ -97,35 +140,38 @@ public enum AdapterFile {
     } catch { throw .tensors(error) }
     do {
       try AtomicFile.write(
-        config.json.serialized(style: .indented(2)),
+        config.converted.json.serialized(style: .indented(2)),
         to: FileSystem.join(directory, "adapter_config.json"))
     } catch { throw .file(error) }
   }
 
   private static func tensorsByModule(_ checkpoint: Checkpoint, _ path: String)
-    throws(AdapterError) -> [String: (a: String?, b: String?)]
+    throws(AdapterError) -> [String: [Part: String]]
   {
-    var result: [String: (a: String?, b: String?)] = [:]
+    var result: [String: [Part: String]] = [:]
     for key in checkpoint.keys {
       guard key.hasPrefix(keyPrefix) else {
         throw .tensors(
           path: path, problem: "tensor \(key): expected a name beginning with \(keyPrefix)")
       }
       let rest = key.dropFirst(keyPrefix.count)
-      // Newer files end in ".weight"; with an adapter's name in between they are PEFT's in-memory names.
-      if let module = strip(rest, [".lora_A.weight", ".lora_A.default.weight"]) {
-        result[module, default: (nil, nil)].a = key
-      } else if let module = strip(rest, [".lora_B.weight", ".lora_B.default.weight"]) {
-        result[module, default: (nil, nil)].b = key
-      } else {
-        throw .tensors(path: path, problem: "tensor \(key): expected lora_A or lora_B")
+      guard let (part, module) = split(rest) else {
+        throw .tensors(
+          path: path,
+          problem: "tensor \(key): expected lora_A, lora_B or lora_magnitude_vector of a linear map"
+        )
       }
+      result[module, default: [:]][part] = key
     }
     return result
   }
 
-  private static func strip(_ key: Substring, _ suffixes: [String]) -> String? {
-    for suffix in suffixes where key.hasSuffix(suffix) { return String(key.dropLast(suffix.count)) }
+  private static func split(_ key: Substring) -> (part: Part, module: String)? {
+    for part in Part.allCases {
+      for ending in part.endings where key.hasSuffix(ending) {
+        return (part, String(key.dropLast(ending.count)))
+      }
+    }
     return nil
   }
 }

@@ -30,6 +30,8 @@ package struct RunFingerprint: Sendable {
     add("adam_beta1", config.adamBeta1)
     add("adam_beta2", config.adamBeta2)
     add("adam_epsilon", config.adamEpsilon)
+    add("loraplus_lr_ratio", config.loraplusLrRatio.map { "\($0)" } ?? "none")
+    add("neftune_noise_alpha", config.neftuneNoiseAlpha.map { "\($0)" } ?? "none")
     add("max_grad_norm", config.maxGradNorm)
     add("per_device_train_batch_size", config.perDeviceTrainBatchSize)
     add("gradient_accumulation_steps", config.gradientAccumulationSteps)

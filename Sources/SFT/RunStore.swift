@@ -242,15 +242,32 @@ package struct RunStore {
     let weights = try self.weights(in: path)
     let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
     var values: [(value: Tensor, first: Tensor, second: Tensor)] = []
+    let adapters = adaptersByKey(model)
+    var initial: [String: (a: Tensor?, b: Tensor?)] = [:]
     for slot in optimizer.slots {
       let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
+      let weight = try trained(slot, key, adapters[slot.key], of: weights, path)
+      if let first = weight.initial, let place = adapters[slot.key] {
+        if slot.parameter === place.adapter.loraA {
+          initial[place.path, default: (nil, nil)].a = first
+        } else {
+          initial[place.path, default: (nil, nil)].b = first
+        }
+      }
       values.append(
         (
-          try tensor(key, of: weights, like: slot.parameter.value, path),
+          weight.value,
           try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
           try tensor("second." + slot.key, of: moments, like: slot.secondMoment, path)
         ))
     }
+    do {
+      try model.replaceInitialFactors(
+        initial.compactMapValues { pair in
+          guard let a = pair.a, let b = pair.b else { return nil }
+          return (a, b)
+        })
+    } catch { throw .device(error) }
     for (slot, value) in zip(optimizer.slots, values) {
       slot.parameter.value = value.value
       slot.firstMoment = value.first
@@ -262,13 +279,16 @@ package struct RunStore {
   }
 
   /// Loads the weights of a checkpoint, and nothing else of it.
-  package func restoreWeights(_ path: String, optimizer: AdamW) throws(TrainingError) {
+  package func restoreWeights(_ path: String, model: QwenModel, optimizer: AdamW)
+    throws(TrainingError)
+  {
     let isAdapter = artifacts.adapter != nil
     let weights = try weights(in: path)
+    let adapters = adaptersByKey(model)
     var values: [Tensor] = []
     for slot in optimizer.slots {
       let key = (isAdapter ? AdapterFile.keyPrefix : "") + slot.key
-      values.append(try tensor(key, of: weights, like: slot.parameter.value, path))
+      values.append(try trained(slot, key, adapters[slot.key], of: weights, path).value)
     }
     for (slot, value) in zip(optimizer.slots, values) { slot.parameter.value = value }
   }
@@ -278,15 +298,36 @@ package struct RunStore {
     return try checkpoint(FileSystem.join(path, name))
   }
 
+  /// A trained weight of a checkpoint, and what the base weight has lost of it where it has.
+  private func trained(
+    _ slot: AdamW.Slot, _ key: String, _ place: (path: String, adapter: LoRAAdapter)?,
+    of weights: Checkpoint, _ path: String
+  ) throws(TrainingError) -> (value: Tensor, initial: Tensor?) {
+    let parameter = slot.parameter
+    let shape = place?.adapter.convertedShape(of: parameter) ?? parameter.shape
+    let value = try tensor(key, of: weights, like: parameter.value, shape: shape, path)
+    return place?.adapter.parts(of: parameter, from: value) ?? (value, nil)
+  }
+
+  /// The adapters by the keys of their parameters.
+  private func adaptersByKey(_ model: QwenModel) -> [String: (path: String, adapter: LoRAAdapter)] {
+    var result: [String: (path: String, adapter: LoRAAdapter)] = [:]
+    for (path, adapter) in model.namedAdapters() {
+      for (name, _) in adapter.children { result[path + "." + name] = (path, adapter) }
+    }
+    return result
+  }
+
   private func tensor(
-    _ key: String, of file: Checkpoint, like expected: Tensor, _ path: String
+    _ key: String, of file: Checkpoint, like expected: Tensor, shape: Shape? = nil, _ path: String
   ) throws(TrainingError) -> Tensor {
+    let shape = shape ?? expected.shape
     let device = Device(backend: expected.backend, preferredComputeDType: .float32)
     do {
       let found = try file.shape(of: key)
-      guard found == expected.shape.dimensions else {
+      guard found == shape.dimensions else {
         throw TrainingError.checkpoint(
-          path: path, problem: "tensor \(key): expected \(expected.shape), found \(found)")
+          path: path, problem: "tensor \(key): expected \(shape), found \(found)")
       }
       return try file.tensor(key, dtype: expected.dtype, on: device)
     } catch let error as SafetensorsError {

@@ -92,7 +92,7 @@ extension Trainer {
     guard step != state.globalStep else { return false }
     let path = state.checkpointPath(step: step)
     do throws(TrainingError) {
-      try store.restoreWeights(path, optimizer: optimizer)
+      try store.restoreWeights(path, model: model, optimizer: optimizer)
     } catch {
       observe(
         .notice(

@@ -66,7 +66,9 @@ public final class Trainer {
     plan = BatchPlan(rowCount: units.count, config: config)
     optimizer = AdamW(
       model.trainableParameters(), beta1: config.adamBeta1, beta2: config.adamBeta2,
-      epsilon: config.adamEpsilon, weightDecay: config.weightDecay)
+      epsilon: config.adamEpsilon, weightDecay: config.weightDecay,
+      loraPlusRatio: config.loraplusLrRatio ?? 1)
+    model.model.embedTokens.noiseAlpha = config.neftuneNoiseAlpha
     let warmup =
       config.warmupSteps > 0
       ? config.warmupSteps : Int((config.warmupRatio * Double(plan.totalSteps)).rounded(.up))

@@ -38,6 +38,10 @@ public struct TrainingConfig: Sendable, Hashable {
   public var adamBeta2 = 0.999
   /// AdamW's ε, added to the root of the mean square.
   public var adamEpsilon = 1e-8
+  /// LoRA+: the learning rate of B over that of A; nil for one rate.
+  public var loraplusLrRatio: Double?
+  /// NEFTune: noise of at most this over √(tokens · channels) is added to the embeddings in training; nil for none.
+  public var neftuneNoiseAlpha: Double?
   /// Largest norm of the gradient of a step; 0 or less switches clipping off.
   public var maxGradNorm = 1.0
   /// Tokens of a row.
@@ -114,6 +118,15 @@ public struct TrainingConfig: Sendable, Hashable {
     try require(
       adamEpsilon.isFinite && adamEpsilon >= Double(Float.leastNormalMagnitude), "adam_epsilon",
       "\(adamEpsilon)", "a number above 0 (1.2e-38 or more)")
+    try require(
+      (loraplusLrRatio ?? 1).isFinite && loraplusLrRatio ?? 1 > 0, "loraplus_lr_ratio",
+      "\(loraplusLrRatio ?? 0)", "a number above 0")
+    try require(
+      loraplusLrRatio == nil || lora != nil, "loraplus_lr_ratio", "\(loraplusLrRatio ?? 0)",
+      "none where all parameters are trained: it is about the factors of an adapter")
+    try require(
+      (neftuneNoiseAlpha ?? 0).isFinite && neftuneNoiseAlpha ?? 0 >= 0, "neftune_noise_alpha",
+      "\(neftuneNoiseAlpha ?? 0)", "0 or more")
     try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
     try require(
       (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 or more")

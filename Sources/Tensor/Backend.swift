@@ -54,7 +54,9 @@ package protocol MemoryKernels {
 }
 
 /// Elementwise functions of one argument.
-package enum UnaryOp: Sendable, CaseIterable { case negate, exponential, sigmoid, silu, square }
+package enum UnaryOp: Sendable, CaseIterable {
+  case negate, exponential, sigmoid, silu, square, squareRoot
+}
 /// Elementwise functions of two arguments of the same shape.
 package enum BinaryOp: Sendable, CaseIterable { case add, subtract, multiply, divide }
 
@@ -70,6 +72,8 @@ package protocol ElementwiseKernels {
   func scale(_ x: Operand, by alpha: Double, into y: Destination)
   /// y[n, c] ← x[n, c] + b[c]; y may be x.
   func addRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination)
+  /// y[n, c] ← x[n, c]·r[c]; y may be x.
+  func multiplyRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination)
   /// y ← silu(gate) ⊙ up.
   func swiGLU(gate: Operand, up: Operand, into y: Destination)
   /// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate).
@@ -80,6 +84,8 @@ package protocol ElementwiseKernels {
 package protocol ReductionKernels {
   /// y[c] ← Σ_n x[n, c] + β·y[c]. y has the accumulation type of x.
   func sumRows(_ x: Operand, rows: Int, columns: Int, beta: Double, into y: Destination)
+  /// y[n] ← Σ_c a[n, c]·b[n, c]. y has the accumulation type of a and b.
+  func dotRows(_ a: Operand, _ b: Operand, rows: Int, columns: Int, into y: Destination)
   /// y[0] ← Σ x. y has the accumulation type of x.
   func sum(_ x: Operand, into y: Destination)
   /// y[n] ← the lowest index of the largest x[n, ·]. y is int32.

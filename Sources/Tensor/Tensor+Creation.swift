@@ -87,6 +87,17 @@ extension Tensor {
     return tensor
   }
 
+  /// Uniform numbers in [low, high), with the shape, type and device of another tensor.
+  package static func uniform(
+    like other: Tensor, low: Double, high: Double, stream: RandomStream
+  ) -> Tensor {
+    let tensor = Tensor(uninitialized: other.shape, other.dtype, backend: other.backend)
+    launch(tensor) {
+      other.backend.uniform(tensor.destination, low: low, high: high, stream: stream)
+    }
+    return tensor
+  }
+
   /// Normal numbers.
   public static func normal(
     _ shape: Shape, mean: Double = 0, standardDeviation: Double = 1, dtype: DType = .float32,

@@ -35,6 +35,8 @@ extension Tensor {
   public func exponential() -> Tensor { mapped(.exponential) }
   /// 1 / (1 + e⁻ˣ).
   public func sigmoid() -> Tensor { mapped(.sigmoid) }
+  /// √x.
+  public func squareRoot() -> Tensor { mapped(.squareRoot) }
   /// x·σ(x).
   public func silu() -> Tensor { mapped(.silu) }
 
@@ -78,6 +80,18 @@ extension Tensor {
     launch(self, row) {
       backend.addRow(operand, row.operand, rows: rowCount, columns: columnCount, into: destination)
     }
+  }
+
+  /// x[n, c]·row[c].  x [N, C], row [C] → [N, C]
+  package func multipliedByRow(_ row: Tensor) -> Tensor {
+    precondition(
+      row.count == columnCount && row.dtype == dtype, "multipliedByRow: \(row.shape) and \(shape)")
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, row, y) {
+      backend.multiplyRow(
+        operand, row.operand, rows: rowCount, columns: columnCount, into: y.destination)
+    }
+    return y
   }
 
   /// silu(gate) ⊙ up.

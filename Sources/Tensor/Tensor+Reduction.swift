@@ -27,6 +27,20 @@ extension Tensor {
     }
   }
 
+  /// Σ_c x[n, c]·y[n, c] as [N] in the accumulation type.
+  package func dotOfRows(_ other: Tensor) -> Tensor {
+    precondition(
+      shape == other.shape && dtype == other.dtype,
+      "dotOfRows: \(shape) \(dtype.rawValue) and \(other.shape) \(other.dtype.rawValue)")
+    let backend = commonBackend(self, other, "dotOfRows")
+    let y = Tensor(uninitialized: [rowCount], dtype.accumulation, backend: backend)
+    launch(self, other, y) {
+      backend.dotRows(
+        operand, other.operand, rows: rowCount, columns: columnCount, into: y.destination)
+    }
+    return y
+  }
+
   /// Index of the largest element of every row (the lowest on a tie), int32 [N].
   public func argmaxOfRows() -> Tensor {
     let y = Tensor(uninitialized: [rowCount], .int32, backend: backend)

@@ -15,14 +15,17 @@ extension OpCases {
       cases += [accumulate(shape), accumulateNarrow(shape), accumulateWide(shape)]
     }
     let matrices: [Shape] = [[1, 1], [3, 17], [5, 8], [2, 3, 9], [0, 4], [40, 1027]]
-    for shape in matrices { cases += [addingRow(shape), addRow(shape)] }
+    for shape in matrices {
+      cases += [addingRow(shape), addRow(shape), multiplyRow(shape), dotRows(shape)]
+    }
     return cases
   }()
 
   /// y = f(x).
   package static func unary(_ op: UnaryOp, _ shape: Shape) -> OpCase {
     OpCase(
-      "\(op) \(shape)", [.normal(shape, deviation: 3)], elementTraffic: 2 * Double(shape.count),
+      "\(op) \(shape)", [op == .squareRoot ? .uniform(shape, 0..<9) : .normal(shape, deviation: 3)],
+      elementTraffic: 2 * Double(shape.count),
       kernel: { [$0[0].mapped(op)] }, oracle: { [ReferenceOps.unary(op, $0[0])] })
   }
 
@@ -105,6 +108,23 @@ extension OpCases {
     OpCase(
       "add row \(shape)", [.normal(shape), .normal([shape.columnCount])],
       kernel: { [$0[0].addingRow($0[1])] }, oracle: { [ReferenceOps.addingRow($0[0], $0[1])] })
+  }
+
+  /// y[n, c] = x[n, c]·row[c].
+  package static func multiplyRow(_ shape: Shape) -> OpCase {
+    OpCase(
+      "multiply row \(shape)", [.normal(shape), .normal([shape.columnCount])],
+      elementTraffic: 2 * Double(shape.count),
+      kernel: { [$0[0].multipliedByRow($0[1])] },
+      oracle: { [ReferenceOps.multiplyingRow($0[0], $0[1])] })
+  }
+
+  /// y[n] = Σ_c a[n, c]·b[n, c].
+  package static func dotRows(_ shape: Shape) -> OpCase {
+    OpCase(
+      "dot rows \(shape)", [.normal(shape), .normal(shape)],
+      termSize: Double(shape.columnCount).squareRoot(), elementTraffic: 2 * Double(shape.count),
+      kernel: { [$0[0].dotOfRows($0[1])] }, oracle: { [ReferenceOps.dotRows($0[0], $0[1])] })
   }
 
   /// x ← x + row.

@@ -11,7 +11,8 @@ package enum OpCases {
 
   /// Operations of the tape.
   package static let differentiable: [OpCase] =
-    tapeElementwise + tapeLinear + tapeTransformer + tapeLoss + tapeCheckpoint
+    tapeElementwise + tapeLinear + tapeDropout + tapeWeightDecomposed + tapeTransformer + tapeLoss
+    + tapeCheckpoint
 }
 
 /// Operation names, as a tape reports them, that no gradient check of the table covers.

@@ -17,6 +17,7 @@ package enum ReferenceOps {
       case .sigmoid: sigmoid($0)
       case .silu: $0 * sigmoid($0)
       case .square: $0 * $0
+      case .squareRoot: $0.squareRoot()
       }
     }
   }
@@ -39,6 +40,24 @@ package enum ReferenceOps {
     var y = x
     for n in 0..<x.rowCount {
       for c in 0..<x.columnCount { y[n, c] += row[c] }
+    }
+    return y
+  }
+
+  /// x[n, c]·row[c].
+  package static func multiplyingRow(_ x: HostArray, _ row: HostArray) -> HostArray {
+    var y = x
+    for n in 0..<x.rowCount {
+      for c in 0..<x.columnCount { y[n, c] *= row[c] }
+    }
+    return y
+  }
+
+  /// Σ_c a[n, c]·b[n, c].
+  package static func dotRows(_ a: HostArray, _ b: HostArray) -> HostArray {
+    var y = HostArray([a.rowCount], repeating: 0)
+    for n in 0..<a.rowCount {
+      for c in 0..<a.columnCount { y[n] += a[n, c] * b[n, c] }
     }
     return y
   }
@@ -140,6 +159,33 @@ package enum ReferenceOps {
     let low = matmul(dropped, a, transposeB: true)
     let update = matmul(low, b, transposeB: true, alpha: scale)
     return linear(x, weight, bias: bias).zip(update) { $0 + $1 }
+  }
+
+  /// DoRA as PEFT computes it: base(x) + b + (g − 1) ⊙ base(u) + g ⊙ s·B(A(u)) with u = drop(x), g = magnitude / norms.
+  package static func weightDecomposedLinear(
+    _ x: HostArray, _ weight: HostArray, a: HostArray, b: HostArray, magnitude: HostArray,
+    norms: HostArray, bias: HostArray? = nil, scale: Double, mask: HostArray? = nil
+  ) -> HostArray {
+    let u = mask.map { x.zip($0) { $0 * $1 } } ?? x
+    let update = matmul(
+      matmul(u, a, transposeB: true), b, transposeB: true, alpha: scale)
+    let base = linear(u, weight)
+    var y = linear(x, weight, bias: bias)
+    for n in 0..<y.rowCount {
+      for f in 0..<y.columnCount {
+        let g = magnitude[f] / norms[f]
+        y[n, f] += (g - 1) * base[n, f] + g * update[n, f]
+      }
+    }
+    return y
+  }
+
+  /// ‖W + s·B·A‖ of every row.
+  package static func adaptedRowNorms(
+    _ weight: HostArray, a: HostArray, b: HostArray, scale: Double
+  ) -> HostArray {
+    let adapted = weight.zip(matmul(b, a, alpha: scale)) { $0 + $1 }
+    return dotRows(adapted, adapted).map { $0.squareRoot() }
   }
 
   // MARK: Shapes and tables

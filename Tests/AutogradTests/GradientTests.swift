@@ -22,7 +22,7 @@ struct GradientTests {
     let primitives: Set<String> = [
       Add.name, Multiply.name, Scale.name, Reshape.name, LinearMap.name, LoRALinearMap.name,
       RMSNormalize.name, Rotate.name, SwiGLU.name, Attend.name, EmbeddingLookup.name,
-      LinearCrossEntropy.name, "checkpoint",
+      LinearCrossEntropy.name, Dropout.name, MagnitudeScaling.name, "checkpoint",
     ]
     #expect(uncoveredOperations(primitives) == [])
     #expect(uncoveredOperations(["linear", "silu"]) == ["silu"])

@@ -41,6 +41,40 @@ struct DemoRunTests {
     #expect(!names.contains { $0.contains(".partial-") })
   }
 
+  @Test(
+    "kinds of adapters train, and what is written fits the unchanged model",
+    arguments: [
+      "--use_dora --use_rslora", "--init_lora_weights pissa",
+      "--init_lora_weights olora --use_dora",
+      "--rank_pattern {\"layers\\\\.0\\\\..*\":2} --alpha_pattern {\"up_proj\":8} --layers_to_transform 0,1",
+      "--loraplus_lr_ratio 8 --neftune_noise_alpha 5 --init_lora_weights gaussian",
+    ])
+  func kinds(_ options: String) throws {
+    let before = try JSON.parse(program.run("evaluate --json").output)
+    let run = try program.run(
+      "train --output_dir out --max_steps 6 --per_device_train_batch_size 8 --learning_rate 2e-3 "
+        + "--gradient_accumulation_steps 1 --lora_r 4 --logging_steps 1 --num_threads 1 " + options)
+    #expect(run.code == 0 && run.output.isEmpty && run.faults.isEmpty, "\(run.errors)")
+    #expect(
+      run.errors.contains("twice the rank")
+        == (options.contains("pissa") || options.contains("olora")))
+    let after = try JSON.parse(program.run("evaluate --json --adapter out").output)
+    #expect(
+      try #require(after["eval_loss"]?.doubleValue) < #require(before["eval_loss"]?.doubleValue))
+    // It is found again in whatever trained it.
+    let more = try program.run("train --output_dir out2 --max_steps 1 --adapter out")
+    #expect(more.code == 0, "\(more.errors)")
+  }
+
+  @Test("a pattern or a layer that the model does not have is one line and exit code 1")
+  func strangers() throws {
+    for options in ["--rank_pattern {\"x_proj\":2}", "--layers_to_transform 99"] {
+      let outcome = try program.run("train --output_dir out --max_steps 1 " + options)
+      #expect(outcome.code == 1 && outcome.faults.count == 1, "\(outcome.errors)")
+      #expect(outcome.errors.contains("takes in none of the modules"))
+    }
+  }
+
   @Test("a row that trains nothing has no log-probabilities and stops no evaluation")
   func questionWithoutAnswer() throws {
     let question = #"{"role": "user", "content": "a"}"#

@@ -39,6 +39,17 @@ struct UsageTests {
       ("train --lora_dropout 1", "--lora_dropout: expected 0 to below 1"),
       ("train --lr_scheduler_type polynomial --learning_rate 0", "--learning_rate: expected more"),
       ("train --warmup_steps 9223372036854775807", "--warmup_steps: expected"),
+      ("train --rank_pattern 8", "--rank_pattern is"),
+      ("train --rank_pattern {", "--rank_pattern is no JSON object"),
+      ("train --rank_pattern {\"q_proj\":0}", "expected an integer from 1 to 65536"),
+      ("train --rank_pattern {\"(q_proj\":4}", "--rank_pattern cannot be used"),
+      ("train --alpha_pattern {\"q_proj\":\"a\"}", "expected a finite number"),
+      ("train --layers_to_transform 0 -1", "-1"),
+      ("train --layers_to_transform 0,x", "--layers_to_transform: expected numbers from 0"),
+      ("train --init_lora_weights loftq", "--init_lora_weights: expected true, gaussian, pissa"),
+      ("train --loraplus_lr_ratio 0", "--loraplus_lr_ratio: expected a number above 0"),
+      ("train --loraplus_lr_ratio 4 --full", "--loraplus_lr_ratio: expected none"),
+      ("train --neftune_noise_alpha -1", "--neftune_noise_alpha: expected 0 or more"),
     ])
   func wrongUsage(_ line: String, _ expected: String) throws {
     let outcome = try Program().run(line)

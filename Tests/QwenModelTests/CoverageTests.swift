@@ -28,13 +28,19 @@ struct CoverageTests {
     for (_, adapter) in adapted.namedAdapters() { adapter.initialize(seed: 1, on: .cpu) }
     let full = try QwenModel.load(directory: goldens.directory)
     full.setTrainable(true)
+    let decomposed = try QwenModel.load(directory: goldens.directory)
+    var dora = LoRAConfig(rank: 2, dropout: 0.1)
+    dora.useDoRA = true
+    try decomposed.injectLoRA(dora)
+    try decomposed.initializeAdapters(seed: 1)
     var names = operations(of: adapted, checkpointing: false)
+    names.formUnion(operations(of: decomposed, checkpointing: false))
     names.formUnion(operations(of: adapted, checkpointing: true))
     names.formUnion(operations(of: full, checkpointing: false))
     #expect(uncoveredOperations(names).isEmpty)
     let expected: Set<String> = [
       "rms_norm", "lora_linear", "linear", "rotary", "attention", "swiglu", "add", "reshape",
-      "embedding", "linear_cross_entropy", "checkpoint",
+      "embedding", "linear_cross_entropy", "checkpoint", "dropout", "magnitude_scaling",
     ]
     #expect(names.isSuperset(of: expected))
     #expect(uncoveredOperations(["an operation without a check"]).count == 1)

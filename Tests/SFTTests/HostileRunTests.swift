@@ -33,16 +33,54 @@ struct HostileRunTests {
       ("rank_pattern", ["q_proj": 65_537]), ("rank_pattern", ["q_proj": "8"]),
       ("rank_pattern", ["q_proj": nil]), ("rank_pattern", ["q_proj": 1.5]),
       ("rank_pattern", [1]), ("rank_pattern", "x"),
-      ("rank_pattern", ["layers\\.[01]\\..*q_proj": 4]), ("rank_pattern", ["a|b": 4]),
+      ("rank_pattern", ["(?=q)q_proj": 4]), ("rank_pattern", ["(q_proj": 4]),
       ("alpha_pattern", ["q_proj": "8"]), ("alpha_pattern", ["q_proj": nil]),
       ("alpha_pattern", ["q_proj": .number(.nan)]), ("alpha_pattern", "x"),
-      ("alpha_pattern", ["q_.*": 4]), ("use_rslora", "yes"), ("use_dora", 1),
-      ("use_dora", true), ("r", 0), ("r", 1.5), ("lora_alpha", nil), ("lora_alpha", "16"),
+      ("alpha_pattern", ["\\bq_proj": 4]), ("use_rslora", "yes"), ("use_dora", 1),
+      ("init_lora_weights", "loftq"), ("init_lora_weights", "corda"), ("init_lora_weights", 1),
+      ("init_lora_weights", "pissa_niter_x"), ("lora_bias", true), ("modules_to_save", ["lm_head"]),
+      ("target_parameters", ["mlp.experts"]), ("r", 0), ("r", 1.5), ("lora_alpha", nil),
+      ("lora_alpha", "16"),
       ("alora_invocation_tokens", [1, 2]),
     ] as [(String, JSON)])
   func settings(_ key: String, _ value: JSON) {
     let error = #expect(throws: AdapterError.self) { try config([(key, value)]) }
     #expect(error?.description.contains(key) == true)
+  }
+
+  @Test("patterns match the paths that PEFT's regular expressions match")
+  func patternTable() throws {
+    let json = try JSON.parse(
+      FileSystem.readFile(TrainingParityTests.fixtures + "/adapters/patterns.json"))
+    let paths = try #require(json["paths"]?.arrayValue).compactMap(\.stringValue)
+    let table = try #require(json["patterns"]?.arrayValue)
+    #expect(table.count > 30 && paths.count > 5)
+    for row in table {
+      let pattern = try ModulePattern(try #require(row["pattern"]?.stringValue))
+      let expected = try #require(row["matches"]?.arrayValue).map(\.boolValue)
+      #expect(paths.map { pattern.matches($0) } == expected, "\(pattern.source)")
+    }
+  }
+
+  @Test("tensors that the settings do not explain, or miss, are errors")
+  func magnitudes() throws {
+    let dora = TrainingParityTests.fixtures + "/adapters/qwen3/dora/end"
+    let plain = TrainingParityTests.fixtures + "/adapters/qwen3/rslora/end"
+    for (tensors, settings) in [(dora, plain), (plain, dora)] {
+      try withTemporaryFolder { folder in
+        for (name, source) in [
+          ("adapter_model.safetensors", tensors), ("adapter_config.json", settings),
+        ] {
+          try FileSystem.copyFile(source + "/" + name, to: folder + "/" + name)
+        }
+        let model = try QwenModel.load(
+          directory: TrainingParityTests.fixtures + "/adapters/qwen3")
+        let error = #expect(throws: AdapterError.self) {
+          _ = try AdapterFile.load(folder, into: model)
+        }
+        #expect(error?.description.contains("lora_magnitude_vector") == true)
+      }
+    }
   }
 
   @Test("patterns match the end of a path, or the whole of it behind ^, the first one first")

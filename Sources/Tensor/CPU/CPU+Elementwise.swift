@@ -8,6 +8,7 @@ extension CPUBackend: ElementwiseKernels {
     case .sigmoid: dispatch(x.dtype, Map<Sigmoid>(x: x, y: y), "unary")
     case .silu: dispatch(x.dtype, Map<SiLU>(x: x, y: y), "unary")
     case .square: dispatch(x.dtype, Map<Square>(x: x, y: y), "unary")
+    case .squareRoot: dispatch(x.dtype, Map<SquareRoot>(x: x, y: y), "unary")
     }
   }
 
@@ -55,7 +56,16 @@ extension CPUBackend: ElementwiseKernels {
   }
 
   package func addRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination) {
-    dispatch(x.dtype, AddRowKernel(x: x, row: row, rows: rows, columns: columns, y: y), "addRow")
+    dispatch(
+      x.dtype, RowKernel<Add>(x: x, row: row, rows: rows, columns: columns, y: y), "addRow")
+  }
+
+  package func multiplyRow(
+    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
+  ) {
+    dispatch(
+      x.dtype, RowKernel<Multiply>(x: x, row: row, rows: rows, columns: columns, y: y),
+      "multiplyRow")
   }
 
   package func swiGLU(gate: Operand, up: Operand, into y: Destination) {
@@ -96,6 +106,10 @@ private enum SiLU: LaneFunction {
 }
 private enum Square: LaneFunction {
   @inline(__always) static func apply<C: KernelCompute>(_ x: SIMD8<C>) -> SIMD8<C> { x * x }
+}
+private enum SquareRoot: LaneFunction {
+  @inline(__always)
+  static func apply<C: KernelCompute>(_ x: SIMD8<C>) -> SIMD8<C> { x.squareRoot() }
 }
 
 private struct Map<Op: LaneFunction>: FloatKernel {
@@ -199,7 +213,7 @@ private struct ScaleKernel: FloatKernel {
   }
 }
 
-private struct AddRowKernel: FloatKernel {
+private struct RowKernel<Op: LaneFunction2>: FloatKernel {
   let x: Operand
   let row: Operand
   let rows: Int
@@ -208,19 +222,21 @@ private struct AddRowKernel: FloatKernel {
 
   @inline(__always)
   func run<T: KernelElement>(_ type: T.Type) {
-    let (source, addend, target) = (x.pointer(T.self), row.pointer(T.self), y.pointer(T.self))
+    let (source, other, target) = (x.pointer(T.self), row.pointer(T.self), y.pointer(T.self))
     let columns = columns
     parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
       for n in range {
         let (from, to) = (source + n * columns, target + n * columns)
         var i = 0
         while i + 8 <= columns {
-          T.store(T.load(from + i) + T.load(addend + i), to + i)
+          T.store(Op.apply(T.load(from + i), T.load(other + i)), to + i)
           i += 8
         }
-        while i < columns {
-          to[i] = T(compute: from[i].compute + addend[i].compute)
-          i += 1
+        let rest = columns - i
+        if rest > 0 {
+          T.store(
+            Op.apply(T.load(from + i, count: rest), T.load(other + i, count: rest)), to + i,
+            count: rest)
         }
       }
     }

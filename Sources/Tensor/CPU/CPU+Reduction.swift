@@ -9,6 +9,17 @@ extension CPUBackend: ReductionKernels {
       x.dtype, SumRowsKernel(x: x, rows: rows, columns: columns, beta: beta, y: y), "sumRows")
   }
 
+  package func dotRows(
+    _ a: Operand, _ b: Operand, rows: Int, columns: Int, into y: Destination
+  ) {
+    precondition(
+      a.dtype == b.dtype && y.dtype == a.dtype.accumulation,
+      "dotRows: result is \(y.dtype.rawValue)"
+    )
+    dispatch(
+      a.dtype, DotRowsKernel(a: a, b: b, rows: rows, columns: columns, y: y), "dotRows")
+  }
+
   package func sum(_ x: Operand, into y: Destination) {
     precondition(y.dtype == x.dtype.accumulation, "sum: result is \(y.dtype.rawValue)")
     dispatch(x.dtype, SumKernel(x: x, y: y, pool: pool), "sum")
@@ -46,6 +57,34 @@ private struct SumRowsKernel: FloatKernel {
           target[c] += row[c].compute
           c += 1
         }
+      }
+    }
+  }
+}
+
+private struct DotRowsKernel: FloatKernel {
+  let a: Operand
+  let b: Operand
+  let rows: Int
+  let columns: Int
+  let y: Destination
+
+  @inline(__always)
+  func run<T: KernelElement>(_ type: T.Type) {
+    let (left, right) = (a.pointer(T.self), b.pointer(T.self))
+    let (target, columns) = (y.pointer(T.Compute.self), columns)
+    parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
+      for n in range {
+        let (p, q) = (left + n * columns, right + n * columns)
+        var lanes = SIMD8<T.Compute>.zero
+        var i = 0
+        while i + 8 <= columns {
+          lanes += T.load(p + i) * T.load(q + i)
+          i += 8
+        }
+        let rest = columns - i
+        if rest > 0 { lanes += T.load(p + i, count: rest) * T.load(q + i, count: rest) }
+        target[n] = lanes.sum()
       }
     }
   }

@@ -26,7 +26,7 @@ struct Train: ParsableCommand {
     let isDemo = model.model == nil
     let output = try options.outputFolder(isDemo: isDemo)
     var config = try options.config(
-      outputDir: output, lora: lora.config, maxSeqLength: data.maxSeqLength)
+      outputDir: output, lora: try lora.config(), maxSeqLength: data.maxSeqLength)
     try validate(config)
     try options.validateEvaluation()
     let folder = try model.folder()
@@ -53,6 +53,10 @@ struct Train: ParsableCommand {
       on: device)
     let settings = try prepare(
       network, adapterFolder, baseModel: model.model ?? folder, &config, on: device)
+    if let settings, settings.initialization.changesBase {
+      Diagnostics.notice(
+        "the adapter is written as a plain one of twice the rank: it fits the unchanged base model")
+    }
     // 3. The run.
     Interrupts.listen()
     let reporter = TrainingReporter(outputDir: output)
@@ -120,9 +124,7 @@ struct Train: ParsableCommand {
       return settings
     }
     let paths = try network.injectLoRA(fresh)
-    for (_, adapter) in network.namedAdapters() {
-      adapter.initialize(seed: config.seed, on: device)
-    }
+    try network.initializeAdapters(fresh.initialization, seed: config.seed, on: device)
     return AdapterConfig(fresh, paths: paths, baseModel: baseModel)
   }
 

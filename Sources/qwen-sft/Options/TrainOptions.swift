@@ -50,6 +50,13 @@ struct TrainOptions: ParsableArguments {
   @Option(help: ArgumentHelp("AdamW's ε.", valueName: "epsilon"))
   var adamEpsilon = TrainingConfig.defaults.adamEpsilon
 
+  @Option(
+    help: ArgumentHelp("LoRA+: learning rate of B over that of A.", valueName: "ratio"))
+  var loraplusLrRatio: Double?
+
+  @Option(help: ArgumentHelp("NEFTune: noise on the embeddings in training.", valueName: "alpha"))
+  var neftuneNoiseAlpha: Double?
+
   @Option(help: ArgumentHelp("Largest gradient norm; 0 switches clipping off.", valueName: "norm"))
   var maxGradNorm = TrainingConfig.defaults.maxGradNorm
 
@@ -181,6 +188,8 @@ struct TrainOptions: ParsableArguments {
     config.adamBeta1 = adamBeta1
     config.adamBeta2 = adamBeta2
     config.adamEpsilon = adamEpsilon
+    config.loraplusLrRatio = loraplusLrRatio
+    config.neftuneNoiseAlpha = neftuneNoiseAlpha
     config.maxGradNorm = maxGradNorm
     config.maxSeqLength = maxSeqLength ?? config.maxSeqLength
     config.truncation = truncation
@@ -229,17 +238,77 @@ struct LoRAOptions: ParsableArguments {
     help: "Scale by alpha / √rank.")
   var useRSLoRA = LoRAConfig.defaults.useRSLoRA
 
+  @Flag(
+    name: .customLong("use-dora"), inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "Train the length of every row of the adapted weights apart from its direction (DoRA).")
+  var useDoRA = LoRAConfig.defaults.useDoRA
+
+  @Option(
+    help: ArgumentHelp(
+      "First values of the adapter: true, gaussian, pissa, pissa_niter_16 or olora.",
+      valueName: "name"))
+  var initLoraWeights = LoRAConfig.defaults.initialization.name
+
+  @Option(
+    help: ArgumentHelp(
+      "Ranks of single modules, such as '{\"down_proj\": 32}'; the keys are PEFT's patterns.",
+      valueName: "json"))
+  var rankPattern: String?
+
+  @Option(
+    help: ArgumentHelp("Alphas of single modules, as --rank_pattern.", valueName: "json"))
+  var alphaPattern: String?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Layers that get an adapter: numbers from 0 separated by commas or spaces (default: all).",
+      valueName: "numbers"))
+  var layersToTransform: [String] = []
+
   /// The settings of a fresh adapter.
-  var config: LoRAConfig {
+  func config() throws -> LoRAConfig {
     let names = targetModules.flatMap { $0.split(whereSeparator: { $0 == "," || $0 == " " }) }
       .map { String($0) }
     let targets: LoRAConfig.Targets =
       names.isEmpty
       ? LoRAConfig.defaults.targets : names == ["all-linear"] ? .allLinear : .names(names)
-    return LoRAConfig(
+    var config = LoRAConfig(
       rank: loraR, alpha: loraAlpha, dropout: loraDropout ?? LoRAConfig.defaults.dropout,
       targets: targets,
       useRSLoRA: useRSLoRA)
+    config.useDoRA = useDoRA
+    guard let initialization = LoRAInitialization(name: initLoraWeights) else {
+      throw ValidationError(
+        "--init_lora_weights: expected true, gaussian, pissa, pissa_niter_N or olora, found \(initLoraWeights)"
+      )
+    }
+    config.initialization = initialization
+    do throws(AdapterPatternError) {
+      config.rankPattern = try AdapterPattern.ranks(try json(rankPattern, "rank_pattern"))
+      config.alphaPattern = try AdapterPattern.alphas(try json(alphaPattern, "alpha_pattern"))
+    } catch { throw ValidationError("--\(error.description)") }
+    config.layersToTransform = try layers()
+    return config
+  }
+
+  private func json(_ text: String?, _ name: String) throws(AdapterPatternError) -> JSON {
+    guard let text else { return .null }
+    guard let json = try? JSON.parse(text), !json.isNull else {
+      throw AdapterPatternError(name: name, problem: "is no JSON object")
+    }
+    return json
+  }
+
+  private func layers() throws -> [Int]? {
+    let parts = layersToTransform.flatMap { $0.split { $0 == "," || $0 == " " } }
+    guard !parts.isEmpty else { return nil }
+    return try parts.map { part in
+      guard let number = Int(part), number >= 0 else {
+        throw ValidationError("--layers_to_transform: expected numbers from 0, found \(part)")
+      }
+      return number
+    }
   }
 }
 

@@ -1,0 +1,3 @@
+// The C interface of LAPACK.
+#pragma once
+#include <lapacke.h>
