@@ -30,6 +30,8 @@ struct QuantizeTests {
     #expect(settings["bnb_4bit_use_double_quant"]?.boolValue == true)
     #expect(try loss("--model q") == loss("--model \(model) --use_qlora"))
     #expect(try loss("--model q") != loss("--model \(model)"))
+    let (wide, narrow) = (try loss("--model q"), try loss("--model q --bf16"))
+    #expect(narrow != wide && abs(narrow - wide) < 0.02 * wide)
     let plain = try program.run(
       "quantize --model \(model) --output_dir p --no-double_quant --block_size 256")
     #expect(plain.code == 0, "\(plain.errors)")
