@@ -21,6 +21,8 @@ extension CPUBackend {
       multiply(Float.self, a, w, transposeWeight, m, rows, columns, Float(beta), c)
     case (.float64, .float64):
       multiply(Double.self, a, w, transposeWeight, m, rows, columns, beta, c)
+    case (.bfloat16, .bfloat16) where m > CPUBackend.directRows && BFloat16.isMultipliable:
+      multiplyBFloat16(a, w, transposeWeight, m, rows, columns, beta, c)
     case (.bfloat16, .bfloat16):
       let wideA = Scratch(Float.self, count: a.count, pool: pool)
       let wideC = Scratch(Float.self, count: c.count, pool: pool)
@@ -34,6 +36,23 @@ extension CPUBackend {
       preconditionFailure(
         "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
     }
+  }
+
+  /// The product by the weight rounded to bfloat16, which is unpacked whole: tiles would leave gaps between the rows of c,
+  /// and oneDNN's best kernels write dense results. The memory is the pool's and serves the next product.
+  private func multiplyBFloat16(
+    _ a: Operand, _ w: PackedOperand, _ transposeWeight: Bool, _ m: Int, _ rows: Int,
+    _ columns: Int, _ beta: Double, _ c: Destination
+  ) {
+    let unpacked = Scratch(BFloat16.self, count: rows * columns, pool: pool)
+    switch w {
+    case .nf4(let w): dequantizeNF4(w, from: 0, into: unpacked.destination)
+    case .narrow(let w): cast(w, into: unpacked.destination)
+    }
+    matmul(
+      a, transposeA: false, unpacked.destination.operand, transposeB: transposeWeight, m: m,
+      n: transposeWeight ? rows : columns, k: transposeWeight ? columns : rows, alpha: 1,
+      beta: beta, into: c)
   }
 
   @inline(__always)
