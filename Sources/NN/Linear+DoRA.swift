@@ -19,16 +19,23 @@ extension Linear {
   /// Merged, the map's weight is (m / n) ⊙ (W + s·B·A), row by row.
   func weightDecomposed(_ x: Variable, _ adapter: LoRAAdapter, _ magnitude: Parameter) -> Variable {
     let tape = x.tape
-    let (weight, a, b) = (tape.leaf(weight), tape.leaf(adapter.loraA), tape.leaf(adapter.loraB))
+    let (a, b) = (tape.leaf(adapter.loraA), tape.leaf(adapter.loraB))
+    let lowRank = LowRankPart(scale: adapter.scale, dropout: nil)
     return weightDecomposedMap(
       x, magnitude: tape.leaf(magnitude), norms: adaptedRowNorms(adapter),
       bias: bias.map { tape.leaf($0) }, dropout: adapter.dropout(on: tape)
     ) { u in
-      let map = LoRALinearMap(
-        hasBias: false, adapter: LowRankPart(scale: adapter.scale, dropout: nil))
-      return tape.record(map, [u, weight, a, b])
+      if let quantizedWeight {
+        let map = QuantizedLinearMap(weight: quantizedWeight, hasBias: false, adapter: lowRank)
+        return tape.record(map, [u, a, b])
+      }
+      let map = LoRALinearMap(hasBias: false, adapter: lowRank)
+      return tape.record(map, [u, tape.leaf(weight), a, b])
     } base: { rest in
-      tape.record(LinearMap(hasBias: false), [rest, weight])
+      if let quantizedWeight {
+        return tape.record(QuantizedLinearMap(weight: quantizedWeight, hasBias: false), [rest])
+      }
+      return tape.record(LinearMap(hasBias: false), [rest, tape.leaf(weight)])
     }
   }
 
@@ -46,6 +53,10 @@ extension Linear {
 
   /// scale·W·Aᵀ in the type of A; a W of a narrower type is widened some rows at a time.  → [out, R]
   private func weightProduct(_ a: Tensor, scale: Double) -> Tensor {
+    if let quantizedWeight {
+      return Tensor.matmul(a, packed: .nf4(quantizedWeight), transposeWeight: true)
+        .scaled(by: scale).transposed()
+    }
     let w = weight.value
     if w.dtype == a.dtype { return Tensor.matmul(w, a, transposeB: true, alpha: scale) }
     let parts = stride(from: 0, to: outputSize, by: 512).map { start in
@@ -60,8 +71,18 @@ extension Linear {
     if let kept = adapter.rowNorms.squaresOfBase, kept.version == weight.version {
       return kept.value
     }
-    let squares = weight.value.dotOfRows(weight.value)
+    let squares =
+      quantizedWeight.map { squaredRowNorms(of: $0) } ?? weight.value.dotOfRows(weight.value)
     adapter.rowNorms.squaresOfBase = (weight.version, squares)
     return squares
+  }
+
+  /// The same of a weight in 4 bits, some rows at a time.
+  private func squaredRowNorms(of weight: QuantizedTensor) -> Tensor {
+    let parts = stride(from: 0, to: outputSize, by: 512).map { start in
+      let rows = weight.dequantized(rows: start..<min(start + 512, outputSize))
+      return rows.dotOfRows(rows)
+    }
+    return Tensor.concatenatedRows(parts)
   }
 }

@@ -209,11 +209,6 @@ extension Module {
     setTrainable(false)
     var touched: [String] = []
     for (index, (path, linear)) in linears.enumerated() where config.isTarget(path) {
-      guard !config.useDoRA || linear.quantizedWeight == nil else {
-        throw .invalid(
-          setting: "use_dora", value: "true",
-          expected: "false, as the weights are quantized and DoRA on them is not available")
-      }
       linear.adapter = LoRAAdapter(
         inputSize: linear.inputSize, outputSize: linear.outputSize, rank: config.rank(of: path),
         scale: config.scale(of: path), dropout: config.dropout, index: index,

@@ -56,6 +56,23 @@ struct QuantizedModelTests {
       quantized.model.embedTokens.weight.value.dtype == (stored == .bf16 ? .bfloat16 : .float32))
     #expect(quantized.trainableParameters().isEmpty)
     #expect(quantized.namedParameters().allSatisfy { $0.parameter.isMaterialized })
+
+    // Weight-decomposed adapters measure the rows of the weight, whatever it is kept in.
+    var dora = LoRAConfig(rank: 2, dropout: 0)
+    dora.useDoRA = true
+    for model in [quantized, dense] {
+      try model.injectLoRA(dora)
+      try model.initializeAdapters(seed: 1)
+      for (index, (_, adapter)) in model.namedAdapters().enumerated() {
+        adapter.loraB.value = Tensor.normal(
+          adapter.loraB.shape, standardDeviation: 0.1,
+          stream: RandomStream(seed: 2, purpose: .test, index: index))
+      }
+    }
+    let (adapted, expectedAdapted) = (try hidden(quantized), try hidden(dense))
+    for (a, b) in zip(adapted, expectedAdapted) { #expect((a - b).magnitude < 5e-6 * scale) }
+    #expect(adapted != ours)
+    #expect(throws: LoRAError.self) { try quantized.initializeAdapters(.olora, seed: 1) }
   }
 
   @Test("an exported model loads by itself, and computes the same", arguments: Goldens.all)

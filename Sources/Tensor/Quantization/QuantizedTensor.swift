@@ -126,6 +126,18 @@ public struct QuantizedTensor: Sendable {
       blockSize: blockSize)
   }
 
+  /// The numbers of some rows of a matrix, in float32.
+  package func dequantized(rows: Range<Int>) -> Tensor {
+    precondition(
+      shape.rank == 2 && rows.lowerBound >= 0 && rows.upperBound <= shape[0],
+      "dequantized: rows \(rows) of \(shape)")
+    let y = Tensor(uninitialized: [rows.count, shape[1]], .float32, backend: backend)
+    launch(self, y) {
+      backend.dequantizeNF4(operand, from: rows.lowerBound * shape[1], into: y.destination)
+    }
+    return y
+  }
+
   /// The numbers that the codes stand for: level · scale in float32, converted to `dtype`.
   public func dequantized(dtype: DType = .float32) -> Tensor {
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
