@@ -109,7 +109,7 @@ extension OpCases {
         [outputs, columns], stream: RandomStream(seed: 5, purpose: .test)), as: format)
     let low: [OpInput] = hasAdapter ? [.normal([3, columns]), .normal([outputs, 3])] : []
     let bias: [OpInput] = hasBias ? [.normal([outputs])] : []
-    return OpCase(
+    var opCase = OpCase(
       "quantized_linear [\(rows), \(columns)] → \(outputs) in blocks of \(format.blockSize)"
         + (format.isDoubleQuantized ? " of nested scales" : "") + (hasBias ? " with bias" : "")
         + (hasAdapter ? " with adapter" : "") + (dropout.map { " dropout \($0)" } ?? ""),
@@ -133,6 +133,9 @@ extension OpCases {
           x[0], dense, a: x[1], b: x[2], bias: b, scale: 0.5, mask: mask)
       ]
     }
+    // The unpacked weight, the product, and the sum with the bias.
+    opCase.roundings = hasBias ? 3 : 2
+    return opCase
   }
 
   private static let linearMaps: [OpCase] = [
