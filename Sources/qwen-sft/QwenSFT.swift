@@ -23,6 +23,7 @@ struct QwenSFT: ParsableCommand {
 
   /// Runs the command line of this process.
   static func main() {
+    ThreadWaiting.shorten()
     Glibc.exit(Launcher.run(Array(CommandLine.arguments.dropFirst())))
   }
 }
