@@ -81,7 +81,8 @@ package struct RunStore {
     {
       return .finished
     }
-    let folders = checkpoints(in: directory, of: state?["run"]?.stringValue)
+    let folders = checkpoints(
+      in: directory, of: state?["run"]?.stringValue, orUnreadable: true)
     return folders.isEmpty ? .none : .checkpoints(folders)
   }
 
@@ -103,12 +104,15 @@ package struct RunStore {
     }.sorted { $0.step > $1.step }
   }
 
-  /// Checkpoint folders that the run `run` (nil: any) has written, the newest first.
-  private static func checkpoints(in directory: String, of run: String?) -> [String] {
+  /// Checkpoint folders that the run `run` (nil: any) has written, the newest first; with `orUnreadable` also those
+  /// that do not say whose they are, so that whoever resumes is told of them.
+  private static func checkpoints(
+    in directory: String, of run: String?, orUnreadable: Bool = false
+  ) -> [String] {
     checkpoints(in: directory).map(\.path).filter { path in
       guard let run else { return true }
       let progress = readableJSON(FileSystem.join(path, "training_progress.json"))
-      return progress?["run"]?.stringValue == run
+      return progress.map { $0["run"]?.stringValue == run } ?? orUnreadable
     }
   }
 
@@ -131,6 +135,7 @@ package struct RunStore {
       try copyCompanions(to: folder.temporaryPath)
       try write(state.json, "trainer_state.json", in: folder.temporaryPath)
       try write(.object(progress), "training_progress.json", in: folder.temporaryPath)
+      try CheckpointSeal.write(in: folder.temporaryPath)
       try folder.publish(replacing: true)
       var kept: Set = [path]
       if let best = state.bestCheckpointStep { kept.insert(state.checkpointPath(step: best)) }
@@ -214,6 +219,7 @@ package struct RunStore {
     _ path: String, model: QwenModel, optimizer: AdamW, expecting fresh: TrainerState,
     fingerprint: RunFingerprint, totalSteps: Int
   ) throws(TrainingError) -> TrainerState {
+    try CheckpointSeal.verify(path)
     let progress = try json("training_progress.json", in: path)
     var state = fresh
     if let problem = state.restore(

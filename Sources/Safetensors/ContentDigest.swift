@@ -1,12 +1,13 @@
 // A checksum of the data of a file, fast enough to be taken at every start. It finds damage, not intent: it is not
 // cryptographic.
 
+package import Files
 import Tensor
 
 /// A 64-bit checksum of bytes that come in pieces.
 ///
 /// Each piece is digested by itself, in parts that several threads can take, and the digests are chained.
-struct ContentDigest {
+package struct ContentDigest {
   private var value: UInt64 = 0x9E37_79B9_7F4A_7C15
   private static let prime: UInt64 = 0xD6E8_FEB8_6659_FD93
   private static let partSize = 1 << 20
@@ -51,6 +52,20 @@ struct ContentDigest {
   private static func mixed(_ value: UInt64) -> UInt64 {
     let product = value &* prime
     return product ^ (product >> 32)
+  }
+}
+
+extension ContentDigest {
+  /// The digest of a whole file, as 16 hexadecimal digits. Each byte is read once, in order.
+  package static func text(ofFile path: String) throws(FileError) -> String {
+    let file = try MappedFile(path: path)
+    file.advise(.sequential)
+    var digest = ContentDigest()
+    file.withBytes { bytes in bytes.withUnsafeBytes { digest.add($0) } }
+    return digest.bytes.map { byte in
+      let digits = String(byte, radix: 16)
+      return digits.utf8.count == 1 ? "0" + digits : digits
+    }.joined()
   }
 }
 

@@ -43,6 +43,13 @@ enum Launcher {
     }
   }
 
+  /// The parser's message with its list of values, which it writes one a line, as part of the sentence.
+  private static func onOneLine(_ message: String) -> String {
+    let parts = message.split(separator: "\n  - ", omittingEmptySubsequences: false)
+    guard let sentence = parts.first, parts.count > 1 else { return message }
+    return "\(sentence) \(parts.dropFirst().joined(separator: ", "))"
+  }
+
   /// Writes the one line that `error` deserves and returns its exit code.
   private static func report(_ error: any Error) -> Int32 {
     switch error {
@@ -67,7 +74,7 @@ enum Launcher {
       Diagnostics.error(
         message.isEmpty
           ? "wrong usage (see 'qwen-sft --help')"
-          : RecipeExpansion.current?.explained(message) ?? message)
+          : RecipeExpansion.current?.explained(onOneLine(message)) ?? onOneLine(message))
       return usageCode
     }
     Diagnostics.error(String(describing: error))

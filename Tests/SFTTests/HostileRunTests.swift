@@ -149,6 +149,7 @@ struct HostileRunTests {
       guard case .object(var object) = try JSON.parse(FileSystem.readFile(path)) else { return }
       object[key] = value
       try AtomicFile.write(JSON.object(object).serialized(), to: path)
+      try CheckpointSeal.write(in: folder + "/out/checkpoint-4")
       let (_, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
       #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
     }
@@ -162,12 +163,35 @@ struct HostileRunTests {
       guard case .object(var object) = try JSON.parse(FileSystem.readFile(path)) else { return }
       object["log_history"] = [["step": 1, "num_tokens": 1e300, "loss": 2.5]]
       try AtomicFile.write(JSON.object(object).serialized(), to: path)
+      try CheckpointSeal.write(in: folder + "/out/checkpoint-4")
       let (events, _) = try stoppedRun(folder + "/out", resume: true)
       guard case .resumed(let log, _)? = events.first else {
         Issue.record("expected the log first")
         return
       }
       #expect(log.count == 1 && log[0]["num_tokens"] == 1e300)
+    }
+  }
+
+  @Test(
+    "one changed bit anywhere in a checkpoint is noticed, and the one before it is taken",
+    arguments: [
+      "adapter_model.safetensors", "adapter_config.json", "optimizer.safetensors",
+      "trainer_state.json", "training_progress.json", "checksums.json",
+    ], [0.1, 0.5, 0.999])
+  func damage(_ name: String, _ place: Double) throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out", stopAfter: 2)
+      let path = folder + "/out/checkpoint-2/" + name
+      var bytes = try FileSystem.readFile(path)
+      bytes[Int(Double(bytes.count - 1) * place)] ^= 1
+      try AtomicFile.write(bytes, to: path)
+      let (events, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
+      #expect(resumption == .resumed(from: folder + "/out/checkpoint-1"))
+      let isSaid = events.contains { event in
+        if case .notice(let text) = event { text.contains("checkpoint-2") } else { false }
+      }
+      #expect(isSaid)
     }
   }
 
@@ -188,6 +212,7 @@ struct HostileRunTests {
         try writer.write([Float](repeating: 0, count: count), of: entry.key)
       }
       try writer.commit()
+      try CheckpointSeal.write(in: folder + "/out/checkpoint-4")
       let (_, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
       #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
     }

@@ -35,6 +35,13 @@ struct Train: ParsableCommand {
     if options.full && adapterFolder != nil {
       throw ValidationError("--full trains all parameters and takes no --adapter")
     }
+    if options.full, let name = lora.changedNames.first {
+      throw ValidationError(
+        "--full trains all parameters, --\(name) describes an adapter: give one")
+    }
+    if adapterFolder != nil, let name = lora.changedNames.first {
+      Diagnostics.notice("--\(name) is not used: the adapter brings its own settings")
+    }
     if options.full && precision.useQLoRA {
       throw ValidationError("--full trains all parameters, --use_qlora freezes them: give one")
     }

@@ -266,6 +266,21 @@ struct LoRAOptions: ParsableArguments {
       valueName: "numbers"))
   var layersToTransform: [String] = []
 
+  /// The options that describe a fresh adapter and are not at their defaults, by their names on the command line.
+  ///
+  /// What dropout is applies to an adapter that exists too, and is left out.
+  var changedNames: [String] {
+    let defaults = LoRAConfig.defaults
+    return [
+      ("lora_r", loraR != defaults.rank), ("lora_alpha", loraAlpha != defaults.alpha),
+      ("target_modules", !targetModules.isEmpty), ("use_rslora", useRSLoRA != defaults.useRSLoRA),
+      ("use_dora", useDoRA != defaults.useDoRA),
+      ("init_lora_weights", initLoraWeights != defaults.initialization.name),
+      ("rank_pattern", rankPattern != nil), ("alpha_pattern", alphaPattern != nil),
+      ("layers_to_transform", !layersToTransform.isEmpty),
+    ].filter(\.1).map(\.0)
+  }
+
   /// The settings of a fresh adapter.
   func config() throws -> LoRAConfig {
     let names = targetModules.flatMap { $0.split(whereSeparator: { $0 == "," || $0 == " " }) }
