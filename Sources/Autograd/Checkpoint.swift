@@ -4,10 +4,11 @@ import Tensor
 
 /// Runs `body` without recording it and keeps only `x`; backward runs it again, with the same random numbers.
 ///
+/// Where the body ends in linear maps and sums (``Deferrable``), these are not computed again: backward needs their inputs.
 /// The block counts as needing a gradient even where `x` does not, since trained parameters may be inside.
 /// `body` must reach variables only through its argument and parameters only through `Tape.leaf`.
 public func checkpoint(_ x: Variable, _ body: @escaping (Variable) -> Variable) -> Variable {
-  guard x.tape.mode == .recording else { return body(x) }
+  guard x.tape.mode != .inference else { return body(x) }
   return x.tape.record(
     Checkpoint(body: Block(run: body), randomness: x.tape.randomness), [x], always: true)
 }
@@ -29,7 +30,7 @@ private struct Checkpoint: Primitive {
   }
 
   func backward(_ dy: Tensor, _ x: Tensor, into gradients: inout InputGradients) {
-    let tape = Tape(randomness: randomness)
+    let tape = Tape(mode: .replaying, randomness: randomness)
     let input = gradients.needs[0] ? tape.input(x) : tape.constant(x)
     tape.backward(from: body.run(input), seed: dy)
     if let dx = tape.gradient(of: input) { gradients.accumulate(0, dx) }

@@ -11,6 +11,9 @@ public final class Tape {
   public enum Mode: Sendable {
     /// Every operation whose inputs need a gradient is kept for `backward`.
     case recording
+    /// As `recording`, but what a ``Deferrable`` operation gives is computed when it is first read: nobody reads the end
+    /// of a block that is run again for its gradients.
+    case replaying
     /// Nothing is kept: the same model code serves evaluation and generation.
     case inference
   }
@@ -54,14 +57,14 @@ public final class Tape {
 
   /// A value whose gradient can be asked for after `backward`. Always a constant in inference.
   public func input(_ tensor: Tensor) -> Variable {
-    guard mode == .recording else { return constant(tensor) }
+    guard mode != .inference else { return constant(tensor) }
     append(.input)
     return Variable(value: tensor, tape: self, node: Int32(nodes.count - 1))
   }
 
   /// The variable of a parameter: a constant when it is frozen, one leaf per tape when it is trained.
   public func leaf(_ parameter: Parameter) -> Variable {
-    guard mode == .recording, parameter.isTrainable else { return constant(parameter.value) }
+    guard mode != .inference, parameter.isTrainable else { return constant(parameter.value) }
     if parameter.leaf.tape != id {
       append(.parameter(parameter))
       parameter.leaf = (id, Int32(nodes.count - 1))
@@ -73,19 +76,45 @@ public final class Tape {
   package func record<P: Primitive>(
     _ primitive: P, _ inputs: [Variable], always: Bool = false
   ) -> Variable {
+    let needs = needs(of: inputs, for: P.name)
+    let (output, residuals) = primitive.forward(inputs.map(\.value), needs: needs)
+    guard mode != .inference, always || !needs.isEmpty else { return constant(output) }
+    append(primitive, inputs, needs) { residuals }
+    return Variable(value: output, tape: self, node: Int32(nodes.count - 1))
+  }
+
+  /// The same for an operation that can wait: on a replaying tape it does.
+  package func record<P: Deferrable>(_ primitive: P, _ inputs: [Variable]) -> Variable {
+    let needs = needs(of: inputs, for: P.name)
+    guard mode == .replaying, !needs.isEmpty else {
+      return record(primitive, inputs, always: false)
+    }
+    let output = DeferredOutput(primitive, inputs, needs: needs)
+    let residuals = output.residuals
+    append(primitive, inputs, needs) { residuals.take() }
+    return Variable(
+      deferred: output, shape: primitive.outputShape(inputs.map(\.shape)), dtype: inputs[0].dtype,
+      tape: self, node: Int32(nodes.count - 1))
+  }
+
+  private func needs(of inputs: [Variable], for name: String) -> GradientMask {
     var needs = GradientMask()
     for (index, input) in inputs.enumerated() {
-      precondition(input.tape === self, "\(P.name): an input is of another tape")
+      precondition(input.tape === self, "\(name): an input is of another tape")
       needs[index] = input.needsGradient
     }
-    let (output, residuals) = primitive.forward(inputs.map(\.value), needs: needs)
-    guard mode == .recording, always || !needs.isEmpty else { return constant(output) }
+    return needs
+  }
+
+  private func append<P: Primitive>(
+    _ primitive: P, _ inputs: [Variable], _ needs: GradientMask,
+    residuals: @escaping () -> P.Residuals
+  ) {
     operationNames.insert(P.name)
     append(
       .operation(inputs: inputs.map(\.node), needs: needs) { dy, gradients in
-        primitive.backward(dy, residuals, into: &gradients)
+        primitive.backward(dy, residuals(), into: &gradients)
       })
-    return Variable(value: output, tape: self, node: Int32(nodes.count - 1))
   }
 
   private func append(_ node: Node) {
@@ -102,11 +131,11 @@ public final class Tape {
     guard output.needsGradient else { return }
     precondition(!wasWalked, "backward: the tape has been walked already")
     wasWalked = true
-    precondition(seed != nil || output.value.count == 1, "backward: \(output.shape) needs a seed")
+    precondition(seed != nil || output.shape.count == 1, "backward: \(output.shape) needs a seed")
     if let seed {
       precondition(
-        seed.shape == output.shape && seed.dtype == output.value.dtype,
-        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.value.dtype.rawValue)"
+        seed.shape == output.shape && seed.dtype == output.dtype,
+        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.dtype.rawValue)"
       )
     }
     var gradients = [Tensor?](repeating: nil, count: Int(output.node) + 1)

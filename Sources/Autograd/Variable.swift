@@ -4,8 +4,12 @@ public import Tensor
 
 /// A value that was computed on a tape.
 public struct Variable {
-  /// The number itself.
-  public let value: Tensor
+  private enum Source {
+    case computed(Tensor)
+    case deferred(any DeferredTensor, shape: Shape, dtype: DType)
+  }
+
+  private let source: Source
   /// Where it was computed.
   public let tape: Tape
   /// Position on the tape; −1 for a constant.
@@ -13,13 +17,42 @@ public struct Variable {
 
   /// A value at a place of a tape.
   package init(value: Tensor, tape: Tape, node: Int32) {
-    self.value = value
+    source = .computed(value)
     self.tape = tape
     self.node = node
   }
 
+  /// A value that is computed when it is first read.
+  init(deferred: any DeferredTensor, shape: Shape, dtype: DType, tape: Tape, node: Int32) {
+    source = .deferred(deferred, shape: shape, dtype: dtype)
+    self.tape = tape
+    self.node = node
+  }
+
+  /// The number itself.
+  public var value: Tensor {
+    switch source {
+    case .computed(let tensor): tensor
+    case .deferred(let output, _, _): output.value
+    }
+  }
+
   /// Extents of the value.
-  public var shape: Shape { value.shape }
+  public var shape: Shape {
+    switch source {
+    case .computed(let tensor): tensor.shape
+    case .deferred(_, let shape, _): shape
+    }
+  }
+
+  /// Element type of the value.
+  public var dtype: DType {
+    switch source {
+    case .computed(let tensor): tensor.dtype
+    case .deferred(_, _, let dtype): dtype
+    }
+  }
+
   /// Whether anything behind the value needs its gradient.
   public var needsGradient: Bool { node >= 0 }
 }

@@ -156,7 +156,8 @@ public struct LoRAConfig: Sendable, Hashable {
     }
   }
 
-  static func matches(_ path: String, _ name: String) -> Bool {
+  /// Whether `path` is `name` or ends in it, whole parts alone counting.
+  package static func matches(_ path: String, _ name: String) -> Bool {
     path == name || path.hasSuffix("." + name)
   }
 

@@ -13,6 +13,14 @@ package struct AttentionContext {
   package let documents: [Int]
   /// Keys and values of the tokens before; nil in training.
   package let cache: KVCache?
+
+  /// A context of its parts.
+  package init(
+    cos: Tensor, sin: Tensor, positions: Tensor, documents: [Int], cache: KVCache? = nil
+  ) {
+    (self.cos, self.sin, self.positions) = (cos, sin, positions)
+    (self.documents, self.cache) = (documents, cache)
+  }
 }
 
 /// Multi-head causal attention with grouped key/value heads (HF `Qwen2Attention`, `Qwen3Attention`).

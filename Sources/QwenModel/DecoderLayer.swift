@@ -31,12 +31,24 @@ public final class DecoderLayer: Module {
   package func callAsFunction(_ x: Variable, _ context: AttentionContext, observe: Observer? = nil)
     -> Variable
   {
+    expanding(attending(x, context, observe: observe), observe: observe)
+  }
+
+  /// h = x + attention(norm₁(x)).  x [N, C] → [N, C]
+  package func attending(_ x: Variable, _ context: AttentionContext, observe: Observer? = nil)
+    -> Variable
+  {
     let normalized = inputLayernorm(x)
     observe?("input_layernorm", normalized)
     let attended = selfAttn(normalized, context, observe: observe)
     observe?("attention", attended)
     let h = x + attended
     observe?("after_attention", h)
+    return h
+  }
+
+  /// y = h + mlp(norm₂(h)).  h [N, C] → [N, C]
+  package func expanding(_ h: Variable, observe: Observer? = nil) -> Variable {
     let normalizedAgain = postAttentionLayernorm(h)
     observe?("post_attention_layernorm", normalizedAgain)
     let expanded = mlp(normalizedAgain, observe: observe)

@@ -15,13 +15,13 @@ public struct QwenConfig: Sendable, Hashable {
   /// `model_type`.
   public let modelType: ModelType
   /// Rows V of the embedding: at least as many as the tokenizer has ids, often more.
-  public let vocabSize: Int
+  public private(set) var vocabSize: Int
   /// C.
   public let hiddenSize: Int
   /// F.
   public let intermediateSize: Int
   /// L.
-  public let numHiddenLayers: Int
+  public private(set) var numHiddenLayers: Int
   /// H.
   public let numAttentionHeads: Int
   /// K, which divides H.
@@ -120,5 +120,13 @@ public struct QwenConfig: Sendable, Hashable {
     )
     dtypeName = newName ?? oldName
     isQuantized = try fields.isQuantizedToNF4()
+  }
+
+  /// The same architecture with another number of layers and another vocabulary, to measure one block by itself.
+  package func resized(layers: Int, vocabulary: Int) -> QwenConfig {
+    var copy = self
+    copy.numHiddenLayers = layers
+    copy.vocabSize = vocabulary
+    return copy
   }
 }

@@ -18,6 +18,8 @@ public struct WeightOptions: Sendable {
   public var quantization: QuantizedTensor.Format?
   /// Where quantized weights are kept for the next time; nil keeps none.
   public var cache: WeightsCache?
+  /// Whether only sizes are wanted, on a ``SizingBackend``: the cache is neither checked nor written.
+  package var isRehearsal = false
   /// Gets what the user should know.
   public var notice: @Sendable (String) -> Void = { _ in }
 
@@ -107,7 +109,7 @@ extension QwenModel {
     guard let format = options.quantization, !plan.toQuantize.isEmpty else { return }
     let entry = options.cache.map { $0.entry(for: checkpoint, format: format) }
     let keys = plan.toQuantize.map { (key: $0.key, shape: $0.linear.weight.shape.dimensions) }
-    switch entry?.read(keys, format: format, on: device) {
+    switch entry?.read(keys, format: format, checksContent: !options.isRehearsal, on: device) {
     case .found(let tensors)?:
       for (tensor, (_, linear)) in zip(tensors, plan.toQuantize) { linear.quantize(to: tensor) }
       return
@@ -121,7 +123,7 @@ extension QwenModel {
     let tensors = plan.toQuantize.compactMap { key, linear in
       linear.quantizedWeight.map { (key: key, tensor: $0) }
     }
-    if let problem = entry?.write(tensors) {
+    if !options.isRehearsal, let problem = entry?.write(tensors) {
       options.notice("the quantized weights cannot be kept for the next time: \(problem)")
     }
   }

@@ -43,9 +43,9 @@ public final class QwenModel: Module {
 
   /// The normalised hidden state of every token.  → [N, C]
   ///
-  /// With `checkpointing` each block keeps only its input. A cache is for inference tapes.
+  /// `checkpointing` says what blocks keep for backward. A cache is for inference tapes.
   public func hidden(
-    _ batch: TokenBatch, on tape: Tape, cache: KVCache? = nil, checkpointing: Bool = false
+    _ batch: TokenBatch, on tape: Tape, cache: KVCache? = nil, checkpointing: Checkpointing = .off
   ) -> Variable {
     model(batch, on: tape, cache: cache, checkpointing: checkpointing, observe: nil)
   }
@@ -81,7 +81,7 @@ public final class QwenDecoder: Module {
 
   /// The normalised hidden state of every token.  → [N, C]
   package func callAsFunction(
-    _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Bool,
+    _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Checkpointing,
     observe: ((Int?, String, Variable) -> Void)?
   ) -> Variable {
     // 1. Look the tokens up.
@@ -94,10 +94,13 @@ public final class QwenDecoder: Module {
     let context = AttentionContext(
       cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, cache: cache)
     for (index, layer) in layers.elements.enumerated() {
-      if checkpointing {
-        x = checkpoint(x) { layer($0, context) }
-      } else {
+      switch checkpointing.memory(ofBlock: index, of: layers.elements.count) {
+      case .everything:
         x = layer(x, context, observe: observe.map { observe in { observe(index, $0, $1) } })
+      case .halves:
+        let h = checkpoint(x) { layer.attending($0, context) }
+        x = checkpoint(h) { layer.expanding($0) }
+      case .input: x = checkpoint(x) { layer($0, context) }
       }
     }
     cache?.advance(by: batch.count)

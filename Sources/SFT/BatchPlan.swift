@@ -49,6 +49,19 @@ package struct BatchPlan: Sendable {
     }
   }
 
+  /// The micro-batches of the whole run in their order, as rows of `units`; the first `limit` of them.
+  package func microBatches(of units: [[Int]], limit: Int) -> [[[Int]]] {
+    var steps: [[[Int]]] = []
+    var (count, order) = (0, [Int]())
+    for step in 0..<totalSteps where count < limit {
+      if step % stepsPerEpoch == 0 { order = self.order(epoch: step / stepsPerEpoch) }
+      steps.append(
+        microBatches(step: step, order: order).map { micro in micro.flatMap { units[$0] } })
+      count += steps[steps.count - 1].count
+    }
+    return steps
+  }
+
   /// Whether step `step` (from 0) is the last of its epoch, or of the run.
   package func isEpochEnd(_ step: Int) -> Bool {
     (step + 1) % stepsPerEpoch == 0 || step + 1 == totalSteps

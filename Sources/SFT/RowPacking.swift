@@ -2,6 +2,13 @@
 
 /// Packing of rows into bins of a given number of tokens.
 package enum RowPacking {
+  /// The rows that go through the model together: bins of packed rows, or single ones.
+  package static func units(of rows: [EncodedRow], config: TrainingConfig) -> [[Int]] {
+    guard config.packing else { return rows.indices.map { [$0] } }
+    let lengths = rows.map(\.inputIDs.count)
+    return bestFitDecreasing(lengths, capacity: max(config.maxSeqLength, lengths.max() ?? 0))
+  }
+
   /// Best fit decreasing, as TRL's "bfd": the longest rows first, each into the bin with the least room that is
   /// enough; of bins with equal room the one that has had it longest. Rows must be no longer than `capacity`.
   ///

@@ -23,6 +23,8 @@ public final class Trainer {
   /// Rows that go through the model together: bins of packed rows, or single ones.
   private let units: [[Int]]
   private let schedule: LearningRateSchedule
+  /// Chooses what blocks keep; nil where they keep everything.
+  private let activations: ActivationPlanner?
 
   /// Prepares a run: the model has its adapter (or all parameters) marked as trained already.
   ///
@@ -57,12 +59,7 @@ public final class Trainer {
     self.device = device
     self.observe = observe
     self.shouldStop = shouldStop
-    let lengths = rows.map(\.inputIDs.count)
-    units =
-      config.packing
-      ? RowPacking.bestFitDecreasing(
-        lengths, capacity: max(config.maxSeqLength, lengths.max() ?? 0))
-      : rows.indices.map { [$0] }
+    units = RowPacking.units(of: rows, config: config)
     plan = BatchPlan(rowCount: units.count, config: config)
     optimizer = AdamW(
       model.trainableParameters(), beta1: config.adamBeta1, beta2: config.adamBeta2,
@@ -75,6 +72,11 @@ public final class Trainer {
     schedule = LearningRateSchedule(
       config.lrSchedulerType, peak: config.learningRate, warmup: warmup, total: plan.totalSteps,
       coefficients: config.lrSchedulerKwargs)
+    let (units, plan) = (units, plan)
+    let micros = plan.microBatches(of: units, limit: 1 << 16).joined()
+    activations = try ActivationPlanner(
+      model, largest: BatchSize(covering: micros.map { $0.map { rows[$0] } }.map(BatchSize.init)),
+      mode: config.gradientCheckpointing, on: device)
     store = RunStore(config: config, artifacts: artifacts)
     state = TrainerState(
       config: config, totalSteps: plan.totalSteps, stepsPerEpoch: plan.stepsPerEpoch)
@@ -175,22 +177,22 @@ public final class Trainer {
       sums.tokens += micro.reduce(0) { $0 + $1.inputIDs.count }
       sums.places += micro.map { "\($0.file):\($0.line)" }
       guard let batch = TrainingBatch(micro, on: device) else { continue }
-      let tape = Tape(
+      let pass = TrainingPass(
+        model, batch,
         randomness: Randomness(
-          seed: config.seed, pass: step * config.gradientAccumulationSteps + index))
-      let hidden = model.hidden(
-        batch.tokens, on: tape, checkpointing: config.gradientCheckpointing)
-      let (loss, statistics) = linearCrossEntropy(
-        hidden: hidden, weight: tape.leaf(model.headWeight), rows: batch.rows,
-        targets: batch.targets, scale: 1 / Double(sums.trained))
+          seed: config.seed, pass: step * config.gradientAccumulationSteps + index),
+        checkpointing: activations?.checkpointing(for: batch) ?? .off,
+        scale: 1 / Double(sums.trained))
       do throws(DeviceError) {
-        for value in try statistics.nll.doubles() { sums.nll += value }
-        for value in try statistics.isCorrect.array(of: UInt8.self) { sums.correct += Int(value) }
+        for value in try pass.statistics.nll.doubles() { sums.nll += value }
+        for value in try pass.statistics.isCorrect.array(of: UInt8.self) {
+          sums.correct += Int(value)
+        }
       } catch { throw .device(error) }
       guard sums.nll.isFinite else {
         throw .notFinite(step: step + 1, what: "loss", rows: sums.places)
       }
-      tape.backward(from: loss)
+      pass.backward()
     }
     return sums
   }

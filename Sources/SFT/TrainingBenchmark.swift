@@ -25,8 +25,8 @@ public struct TrainingBenchmark: Sendable {
   public var steps = 4
   /// Share of a row's tokens, at its end, that are trained.
   public var trainedShare = 0.5
-  /// Recompute blocks in backward instead of keeping their insides.
-  public var gradientCheckpointing = false
+  /// What blocks keep for backward.
+  public var gradientCheckpointing = GradientCheckpointing.off
 
   /// The defaults of `bench`.
   public init() {}
@@ -46,6 +46,9 @@ public struct TrainingBenchmark: Sendable {
     var random = RandomSequence(RandomStream(seed: 42, purpose: .test))
     let vocabulary = max(1, model.config.vocabSize - 1000)
     let masked = Int(Double(tokens) * (1 - trainedShare))
+    let activations = try ActivationPlanner(
+      model, largest: BatchSize(tokens: tokens * batch, trained: (tokens - masked) * batch),
+      mode: gradientCheckpointing, on: device)
     let clock = ContinuousClock()
     var result = Result(tokensPerSecond: 0, stepSeconds: [], loss: 0)
     for _ in 0..<steps {
@@ -60,17 +63,15 @@ public struct TrainingBenchmark: Sendable {
       }
       guard let data = TrainingBatch(rows, on: device) else { throw .nothingToTrain(rows: batch) }
       let start = clock.now
-      let tape = Tape()
-      let hidden = model.hidden(data.tokens, on: tape, checkpointing: gradientCheckpointing)
-      let (loss, _) = linearCrossEntropy(
-        hidden: hidden, weight: tape.leaf(model.headWeight), rows: data.rows,
-        targets: data.targets, scale: 1 / Double(data.trainedTokenCount))
-      tape.backward(from: loss)
+      let pass = TrainingPass(
+        model, data, checkpointing: activations?.checkpointing(for: data) ?? .off,
+        scale: 1 / Double(data.trainedTokenCount))
+      pass.backward()
       do throws(DeviceError) {
         optimizer.clip(norm: try optimizer.gradientNorm(), maximum: 1)
         optimizer.step(learningRate: 2e-4)
         optimizer.clearGradients()
-        result.loss = try loss.value.item()
+        result.loss = try pass.loss.value.item()
         try device.synchronize()
       } catch { throw .device(error) }
       result.stepSeconds.append((clock.now - start).inSeconds)

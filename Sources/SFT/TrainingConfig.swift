@@ -48,8 +48,8 @@ public struct TrainingConfig: Sendable, Hashable {
   public var maxSeqLength = 2048
   /// What happens to longer rows.
   public var truncation = Truncation.keepStart
-  /// Recompute blocks in backward instead of keeping their insides.
-  public var gradientCheckpointing = false
+  /// What blocks keep for backward.
+  public var gradientCheckpointing = GradientCheckpointing.off
   /// The adapter; nil trains all parameters.
   public var lora: LoRAConfig? = LoRAConfig()
   /// Visit rows in a new random order each epoch; else in file order.
@@ -133,6 +133,9 @@ public struct TrainingConfig: Sendable, Hashable {
     try require(loggingSteps > 0, "logging_steps", "\(loggingSteps)", "1 or more")
     try require(saveSteps > 0, "save_steps", "\(saveSteps)", "1 or more")
     try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")
+    if case .auto(let budget) = gradientCheckpointing {
+      try require(budget > 0, "memory_budget", "\(budget)", "more than 0")
+    }
     try validateEvaluation(require)
     try lrSchedulerKwargs.validate()
     // Schedules that end at a rate of their own are shares of the peak, which then must be above it.

@@ -52,6 +52,8 @@ package protocol MemoryKernels {
   var memory: MemoryStatistics { get }
   /// Makes the current live bytes the new peak.
   func resetPeakMemory()
+  /// Memory that waits for use is given back where more than `byteCount` bytes would be held otherwise; nil lifts the limit.
+  func limitMemory(to byteCount: Int?)
 }
 
 /// Elementwise functions of one argument.

@@ -26,6 +26,9 @@ public struct Device: Sendable, CustomStringConvertible {
   /// Makes the current live bytes the new peak.
   public func resetPeakMemory() { backend.resetPeakMemory() }
 
+  /// Gives waiting memory back where more than `byteCount` bytes would be held otherwise, from now on.
+  package func limitMemory(to byteCount: Int) { backend.limitMemory(to: byteCount) }
+
   /// Waits until all work is done and reports failures.
   public func synchronize() throws(DeviceError) { try backend.synchronize() }
 

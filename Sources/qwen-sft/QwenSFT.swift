@@ -18,12 +18,13 @@ struct QwenSFT: ParsableCommand {
     version: version,
     subcommands: [
       Train.self, Chat.self, Evaluate.self, DataCommand.self, Tokenize.self, Quantize.self,
-      Bench.self, Devices.self, VerifyResume.self,
+      Bench.self, Devices.self, Plan.self, VerifyResume.self,
     ])
 
   /// Runs the command line of this process.
   static func main() {
     ThreadWaiting.shorten()
+    SystemAllocator.returnFreedMemory()
     Glibc.exit(Launcher.run(Array(CommandLine.arguments.dropFirst())))
   }
 }

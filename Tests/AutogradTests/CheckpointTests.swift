@@ -76,6 +76,25 @@ struct CheckpointTests {
     }
   }
 
+  @Test("what a block ends in is not computed again, what it reads itself is")
+  func deferral() throws {
+    func counts(_ body: @escaping (Variable, CountedMap) -> Variable) throws -> [Int] {
+      let map = CountedMap()
+      let tape = Tape()
+      let input = tape.input(CheckpointTests.x)
+      let y = checkpoint(input) { body($0, map) }
+      tape.backward(from: y, seed: CheckpointTests.dy)
+      let expected = try CheckpointTests.dy.doubles().map { 4 * $0 }
+      #expect(try tape.gradient(of: input)?.doubles() == expected)
+      return [map.counts.forward, map.counts.residuals]
+    }
+    // Once for the output; backward asks for the residuals alone.
+    #expect(try counts { x, map in x + x.tape.record(map, [x]) } == [1, 1])
+    // The map is read by the scaling behind it.
+    #expect(
+      try counts { x, map in x + x.tape.record(map, [x]).scaled(by: 1) } == [2, 0])
+  }
+
   @Test("another pass draws other dropout masks")
   func passes() throws {
     let first = try CheckpointTests.run(
@@ -213,5 +232,30 @@ private enum TrainingStep {
     precondition(misses > 0)
     // The same batch each time: it is learned.
     precondition(losses[11] < losses[0] - 0.05, "losses \(losses)")
+  }
+}
+
+/// y = 3x, which counts how often it is computed.
+private struct CountedMap: Deferrable {
+  static let name = "counted"
+
+  final class Counts: @unchecked Sendable {
+    // Safety: a tape is used on one thread.
+    var forward = 0
+    var residuals = 0
+  }
+  let counts = Counts()
+
+  func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Void) {
+    counts.forward += 1
+    return (x[0].scaled(by: 3), ())
+  }
+
+  func outputShape(_ x: [Shape]) -> Shape { x[0] }
+
+  func residuals(_ x: [Variable], needs: GradientMask) { counts.residuals += 1 }
+
+  func backward(_ dy: Tensor, _: Void, into gradients: inout InputGradients) {
+    gradients.accumulate(0, dy.scaled(by: 3))
   }
 }

@@ -19,7 +19,7 @@ struct ParityTests {
     let tape = Tape(mode: .inference)
     var seen: [String: Tensor] = [:]
     let hidden = model.model(
-      TokenBatch(rows.map(\.ids)), on: tape, cache: nil, checkpointing: false
+      TokenBatch(rows.map(\.ids)), on: tape, cache: nil, checkpointing: .off
     ) { layer, name, value in
       seen[layer.map { "layers.\($0).\(name)" } ?? name] = value.value
     }
@@ -54,7 +54,7 @@ struct ParityTests {
     let (positions, targets) = trainedPositions(rows)
     let tape = Tape()
     let hidden = model.hidden(
-      TokenBatch(rows.map(\.ids)), on: tape, checkpointing: checkpointing)
+      TokenBatch(rows.map(\.ids)), on: tape, checkpointing: checkpointing ? .full : .off)
     let (loss, _) = linearCrossEntropy(
       hidden: hidden, weight: tape.leaf(model.headWeight), rows: Tensor(positions),
       targets: Tensor(targets), scale: 1 / Double(targets.count))

@@ -179,7 +179,7 @@ struct QuantizedModelTests {
 
   @Test("checkpointing and a plain pass give the same gradients")
   func gradients() throws {
-    func gradients(checkpointing: Bool) throws -> [[Double]] {
+    func gradients(_ checkpointing: Checkpointing) throws -> [[Double]] {
       let model = try QwenModel.load(directory: Goldens.all[3].directory, options: options())
       try model.injectLoRA(LoRAConfig(rank: 2, dropout: 0.2))
       for (_, adapter) in model.namedAdapters() { adapter.initialize(seed: 1, on: .cpu) }
@@ -192,9 +192,10 @@ struct QuantizedModelTests {
       tape.backward(from: loss)
       return try model.trainableParameters().map { try $0.parameter.gradient?.doubles() ?? [] }
     }
-    let plain = try gradients(checkpointing: false)
+    let plain = try gradients(.off)
     #expect(!plain.isEmpty && plain.contains { $0.contains { $0 != 0 } })
-    #expect(try gradients(checkpointing: true) == plain)
+    #expect(try gradients(.full) == plain)
+    #expect(try gradients(Checkpointing(wholeBlockCount: 1, keepsHalves: true)) == plain)
   }
 }
 

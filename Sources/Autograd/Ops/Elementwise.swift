@@ -3,7 +3,7 @@
 public import Tensor
 
 /// y = a + b.  a, b → y of the same shape
-package struct Add: Primitive {
+package struct Add: Primitive, Deferrable {
   package static let name = "add"
   /// The operation; it has no parameters.
   package init() {}
@@ -11,6 +11,10 @@ package struct Add: Primitive {
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Void) {
     (x[0] + x[1], ())
   }
+
+  package func outputShape(_ x: [Shape]) -> Shape { x[0] }
+
+  package func residuals(_ x: [Variable], needs: GradientMask) {}
 
   /// da = dy, db = dy
   package func backward(_ dy: Tensor, _ residuals: Void, into gradients: inout InputGradients) {

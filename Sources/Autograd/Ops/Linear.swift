@@ -8,7 +8,7 @@ package import Tensor
 ///
 /// Inputs: x, W (of the type of x or a narrower one) and, with `hasBias`, b. Keeps x only when W is trained, W only when x
 /// needs a gradient.
-package struct LinearMap: Primitive {
+package struct LinearMap: Primitive, Deferrable {
   package static let name = "linear"
   let hasBias: Bool
   /// A map with or without a bias.
@@ -21,6 +21,12 @@ package struct LinearMap: Primitive {
     var y = Tensor.matmul(x[0], weight: weight, transposeWeight: true)
     if hasBias { y.addRow(x[2].cast(to: x[0].dtype)) }
     return (y, (needs[1] ? x[0] : nil, needs[0] ? weight : nil))
+  }
+
+  package func outputShape(_ x: [Shape]) -> Shape { x[0].replacingLast(with: x[1][0]) }
+
+  package func residuals(_ x: [Variable], needs: GradientMask) -> (x: Tensor?, weight: Tensor?) {
+    (needs[1] ? x[0].value : nil, needs[0] ? x[1].value.factor(for: x[0].dtype) : nil)
   }
 
   /// dx = dy·W, dW = dyᵀ·x, db = Σ_n dy
@@ -39,7 +45,7 @@ package struct LinearMap: Primitive {
 ///
 /// x [N, C], W [F, C], b [F], A [R, C], B [F, R] → y [N, F]. Inputs: x, W, A, B and, with `hasBias`, b.
 /// Keeps x and drop(x)·Aᵀ [N, R].
-package struct LoRALinearMap: Primitive {
+package struct LoRALinearMap: Primitive, Deferrable {
   package static let name = "lora_linear"
   let hasBias: Bool
   let adapter: LowRankPart
@@ -63,6 +69,14 @@ package struct LoRALinearMap: Primitive {
     if hasBias { y.addRow(x[4].cast(to: x[0].dtype)) }
     let kept = adapter.add(x[0], x[2], x[3], to: &y)
     return (y, Residuals(weight: weight, adapter: kept))
+  }
+
+  package func outputShape(_ x: [Shape]) -> Shape { x[0].replacingLast(with: x[1][0]) }
+
+  package func residuals(_ x: [Variable], needs: GradientMask) -> Residuals {
+    Residuals(
+      weight: x[1].value.factor(for: x[0].dtype),
+      adapter: adapter.residuals(x[0].value, x[2].value, x[3].value))
   }
 
   /// dx = dy·W + the adapter's;  dW = dyᵀ·x;  db = Σ_n dy

@@ -23,10 +23,15 @@ package struct LowRankPart: Sendable {
 
   /// Adds the part to y; h = drop(x)·Aᵀ [N, R] is kept.
   func add(_ x: Tensor, _ a: Tensor, _ b: Tensor, to y: inout Tensor) -> Residuals {
+    let kept = residuals(x, a, b)
+    y.accumulateMatmul(kept.h, kept.b, transposeB: true, alpha: scale)
+    return kept
+  }
+
+  /// What `add` keeps.
+  func residuals(_ x: Tensor, _ a: Tensor, _ b: Tensor) -> Residuals {
     let (a, b) = (a.cast(to: x.dtype), b.cast(to: x.dtype))
-    let h = Tensor.matmul(dropped(x), a, transposeB: true)
-    y.accumulateMatmul(h, b, transposeB: true, alpha: scale)
-    return Residuals(x: x, h: h, a: a, b: b)
+    return Residuals(x: x, h: Tensor.matmul(dropped(x), a, transposeB: true), a: a, b: b)
   }
 
   /// dh = s·dy·B;  dB = s·dyᵀ·h;  dA = dhᵀ·drop(x);  dx = drop(dh·A)

@@ -7,7 +7,7 @@ package import Tensor
 ///
 /// Inputs: x, with an adapter A [R, C] and B [F, R], with a bias b [F]. The weight is no input: it has no gradient. Keeps
 /// what the adapter needs, and nothing without one.
-package struct QuantizedLinearMap: Primitive {
+package struct QuantizedLinearMap: Primitive, Deferrable {
   package static let name = "quantized_linear"
   let weight: QuantizedTensor
   let hasBias: Bool
@@ -33,6 +33,12 @@ package struct QuantizedLinearMap: Primitive {
     if hasBias { y.addRow(x[biasIndex].cast(to: x[0].dtype)) }
     let kept = adapter?.add(x[0], x[1], x[2], to: &y)
     return (y, Residuals(adapter: kept))
+  }
+
+  package func outputShape(_ x: [Shape]) -> Shape { x[0].replacingLast(with: weight.shape[0]) }
+
+  package func residuals(_ x: [Variable], needs: GradientMask) -> Residuals {
+    Residuals(adapter: adapter?.residuals(x[0].value, x[1].value, x[2].value))
   }
 
   /// dx = dy·dequant(W) + the adapter's;  db = Σ_n dy

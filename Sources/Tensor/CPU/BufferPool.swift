@@ -4,6 +4,15 @@
 import Glibc
 import Synchronization
 
+/// Where a pool gets its memory from.
+package protocol MemorySource: Sendable {
+  /// The address of `byteCount` bytes, aligned to 64 and, from ``BufferPool/largeSize`` on, to a huge page; nil where there
+  /// are none left.
+  func take(_ byteCount: Int) -> UInt?
+  /// Takes back what `take` gave.
+  func give(_ address: UInt)
+}
+
 /// A caching allocator for 64-byte aligned memory.
 package final class BufferPool: Sendable {
   /// Buffers of one class that wait.
@@ -18,18 +27,21 @@ package final class BufferPool: Sendable {
     var clock = 0
     /// The largest number of live bytes there has been; unlike the statistics' peak it is never reset.
     var need = 0
+    /// What may be reserved while less is in use; nil where only the need says so.
+    var limit: Int?
   }
   private let state = Mutex(State())
+  private let source: any MemorySource
 
   /// Bytes that may be reserved beyond one and a half times the largest need.
   private static let slack = 64 << 20
 
   /// Size of a huge page, and from which size on buffers ask for them.
-  private static let hugePageSize = 2 << 20
-  private static let largeSize = 4 << 20
+  static let hugePageSize = 2 << 20
+  static let largeSize = 4 << 20
 
-  /// An empty pool.
-  package init() {}
+  /// An empty pool over the memory of `source`: the process's own unless told otherwise.
+  package init(source: any MemorySource = HeapMemory()) { self.source = source }
 
   /// Rounds up to the next class: eight classes for each power of two, at least 64 bytes.
   package static func sizeClass(_ byteCount: Int) -> Int {
@@ -56,7 +68,7 @@ package final class BufferPool: Sendable {
       return (Buffer(address: address, byteCount: size), [])
     }
     let need = max(state.need, state.statistics.liveByteCount + size)
-    let limit = need + need / 2 + BufferPool.slack
+    let limit = min(need + need / 2 + BufferPool.slack, state.limit ?? .max)
     if state.statistics.reservedByteCount + size > limit {
       // One up to twice as large serves as well, and costs nothing.
       var larger = BufferPool.sizeClass(size + 1)
@@ -111,6 +123,12 @@ package final class BufferPool: Sendable {
     give(unused)
   }
 
+  /// Buffers that wait go where more than `byteCount` bytes would be reserved otherwise; nil lifts the limit.
+  package func limit(to byteCount: Int?) {
+    if byteCount != nil { trim() }
+    state.withLock { $0.limit = byteCount }
+  }
+
   /// Live, peak and reserved bytes, and how often the system was asked.
   package var statistics: MemoryStatistics { state.withLock { $0.statistics } }
 
@@ -121,20 +139,32 @@ package final class BufferPool: Sendable {
 
   /// Returns buffers to the system.
   private func give(_ addresses: [UInt]) {
-    for address in addresses { free(UnsafeMutableRawPointer(bitPattern: address)) }
+    for address in addresses { source.give(address) }
   }
 
   private func takeFromSystem(_ size: Int) -> UInt {
     for attempt in 0..<2 {
-      var pointer: UnsafeMutableRawPointer?
-      let isLarge = size >= BufferPool.largeSize
-      if posix_memalign(&pointer, isLarge ? BufferPool.hugePageSize : 64, size) == 0, let pointer {
-        // Matrix products walk over megabytes: pages of 4 KB would cost them a tenth in address translation.
-        if isLarge { madvise(pointer, size, MADV_HUGEPAGE) }
-        return UInt(bitPattern: pointer)
-      }
+      if let address = source.take(size) { return address }
       if attempt == 0 { trim() }
     }
     preconditionFailure("out of memory: the system has no \(size) bytes left for a tensor")
   }
+}
+
+/// The memory of this process.
+package struct HeapMemory: MemorySource {
+  /// The one that there is.
+  package init() {}
+
+  package func take(_ byteCount: Int) -> UInt? {
+    var pointer: UnsafeMutableRawPointer?
+    let isLarge = byteCount >= BufferPool.largeSize
+    let alignment = isLarge ? BufferPool.hugePageSize : 64
+    guard posix_memalign(&pointer, alignment, byteCount) == 0, let pointer else { return nil }
+    // Matrix products walk over megabytes: pages of 4 KB would cost them a tenth in address translation.
+    if isLarge { madvise(pointer, byteCount, MADV_HUGEPAGE) }
+    return UInt(bitPattern: pointer)
+  }
+
+  package func give(_ address: UInt) { free(UnsafeMutableRawPointer(bitPattern: address)) }
 }

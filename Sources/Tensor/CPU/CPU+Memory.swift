@@ -129,4 +129,6 @@ extension CPUBackend: MemoryKernels {
   package var memory: MemoryStatistics { pool.statistics }
 
   package func resetPeakMemory() { pool.resetPeak() }
+
+  package func limitMemory(to byteCount: Int?) { pool.limit(to: byteCount) }
 }

@@ -144,4 +144,29 @@ public struct QuantizedTensor: Sendable {
     launch(self, y) { backend.dequantizeNF4(operand, from: 0, into: y.destination) }
     return y
   }
+
+  /// The parts that lie in a mapped file, in bytes.
+  package var mappedByteCount: Int {
+    var parts = [codes, codeBook]
+    switch scales {
+    case .plain(let values): parts.append(values)
+    case .nested(let codes, let codeBook, let values, _): parts += [codes, codeBook, values]
+    }
+    return parts.reduce(0) { $0 + ($1.storage.isWritable ? 0 : $1.byteCount) }
+  }
+
+  /// A weight of the same sizes without contents.
+  package func outline(on backend: SizingBackend) -> QuantizedTensor {
+    func part(_ tensor: Tensor) -> Tensor { backend.tensor(tensor.shape, tensor.dtype) }
+    let scales: Scales =
+      switch scales {
+      case .plain(let values): .plain(part(values))
+      case .nested(let codes, let codeBook, let values, let offset):
+        .nested(
+          codes: part(codes), codeBook: part(codeBook), scales: part(values), offset: offset)
+      }
+    return QuantizedTensor(
+      shape: shape, blockSize: blockSize, source: source, codes: part(codes),
+      codeBook: part(codeBook), scales: scales)
+  }
 }

@@ -22,8 +22,11 @@ struct Bench: ParsableCommand {
   @Option(help: ArgumentHelp("Steps; the first is warm-up.", valueName: "n")) var steps = 4
   @Option(help: ArgumentHelp("Share of the tokens that are trained.", valueName: "share"))
   var trainedShare = 0.5
-  @Option(defaultAsFlag: .full, help: "Recompute blocks in backward: full or off.")
+  @Option(defaultAsFlag: .full, help: "Recompute blocks in backward: full, off or auto.")
   var gradientCheckpointing: CheckpointingMode?
+  @Option(
+    help: ArgumentHelp("Memory of the whole program with auto, such as 4GB.", valueName: "size"))
+  var memoryBudget: MemorySize?
   @Option(help: ArgumentHelp("Measure generation of so many tokens instead.", valueName: "n"))
   var decode: Int?
   @Option(help: ArgumentHelp("Tokens of the prompt with --decode.", valueName: "n"))
@@ -71,7 +74,8 @@ struct Bench: ParsableCommand {
     benchmark.batch = batch
     benchmark.steps = steps
     benchmark.trainedShare = trainedShare
-    benchmark.gradientCheckpointing = gradientCheckpointing?.isOn ?? false
+    benchmark.gradientCheckpointing = try CheckpointingMode.resolved(
+      gradientCheckpointing, budget: memoryBudget)
     let result = try benchmark.run(network, on: device)
     return JSONObject([
       ("tokens_per_second", .number(result.tokensPerSecond)),

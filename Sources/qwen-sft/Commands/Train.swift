@@ -27,23 +27,15 @@ struct Train: ParsableCommand {
     let output = try options.outputFolder(isDemo: isDemo)
     var config = try options.config(
       outputDir: output, lora: try lora.config(), maxSeqLength: data.maxSeqLength)
-    try validate(config)
+    try TrainOptions.validate(config)
     try options.validateEvaluation()
     let folder = try model.folder()
     let adapterFolder = try adapter.folder()
     let paths = try data.paths()
-    if options.full && adapterFolder != nil {
-      throw ValidationError("--full trains all parameters and takes no --adapter")
-    }
-    if options.full, let name = lora.changedNames.first {
-      throw ValidationError(
-        "--full trains all parameters, --\(name) describes an adapter: give one")
-    }
+    try options.validateFull(
+      hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)
     if adapterFolder != nil, let name = lora.changedNames.first {
       Diagnostics.notice("--\(name) is not used: the adapter brings its own settings")
-    }
-    if options.full && precision.useQLoRA {
-      throw ValidationError("--full trains all parameters, --use_qlora freezes them: give one")
     }
     // 1. The data is read and encoded before any weight is.
     let all = try TrainingData.rows(
@@ -55,6 +47,12 @@ struct Train: ParsableCommand {
         folder: folder, paths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
         config: config)
     }
+    let watch = try MemoryWatch(
+      of: RunOutline(
+        modelDirectory: folder,
+        weights: try Session.weights(precision, trainsAll: options.full, placement: .owned),
+        computesInBFloat16: precision.bf16 == true, adapterDirectory: adapterFolder, config: config,
+        rows: rows, evaluationRows: evaluationRows))
     let questions = try options.samplePrompts.map { try Questions.samples(in: $0) }
     // 2. The model, and what of it is trained.
     let network = try Session.model(
@@ -72,7 +70,7 @@ struct Train: ParsableCommand {
     }
     // 3. The run.
     Interrupts.listen()
-    let reporter = TrainingReporter(outputDir: output)
+    let reporter = TrainingReporter(outputDir: output, memory: watch)
     let sampler = try questions.map { questions in
       let encoder = try encoding.encoder(folder: folder)
       return try AnswerSampler(
@@ -101,24 +99,12 @@ struct Train: ParsableCommand {
     guard let expansion = RecipeExpansion.current else { return }
     var resolved = [
       "output-dir": config.outputDir, "max-seq-length": String(config.maxSeqLength),
-      "gradient-checkpointing": config.gradientCheckpointing ? "full" : "off",
+      "gradient-checkpointing": config.gradientCheckpointing.name,
     ]
     if adapter.adapter == nil, let lora = config.lora {
       resolved["lora-dropout"] = "\(lora.dropout)"
     }
     try ResolvedRecipe(expansion, resolved: resolved).write(to: config.outputDir)
-  }
-
-  /// Settings out of range are wrong usage.
-  private func validate(_ config: TrainingConfig) throws {
-    do {
-      try config.validate()
-      try config.lora?.validate()
-    } catch TrainingError.invalidSetting(let name, let value, let expected) {
-      throw ValidationError("--\(name): expected \(expected), found \(value)")
-    } catch LoRAError.invalid(let name, let value, let expected) {
-      throw ValidationError("--\(name): expected \(expected), found \(value)")
-    }
   }
 
   /// Marks what is trained; the adapter's settings, nil for full training.

@@ -7,16 +7,17 @@ final class TrainingReporter {
   private let display = TrainingDisplay()
   private let metrics: MetricsFile
   private let samples: SamplesFile
-  private let memory = MemoryWatch()
+  private let memory: MemoryWatch
   private let outputDir: String
   /// What a resumed run has logged before.
   private var earlierLog: [LogEntry] = []
   /// The steps that it had done; 0 in a run from the beginning.
   private var firstStep = 0
 
-  /// A reporter for the run in `outputDir`.
-  init(outputDir: String) {
+  /// A reporter for the run in `outputDir`, whose memory is watched.
+  init(outputDir: String, memory: MemoryWatch = MemoryWatch()) {
     self.outputDir = outputDir
+    self.memory = memory
     metrics = MetricsFile(folder: outputDir)
     samples = SamplesFile(folder: outputDir)
   }

@@ -20,13 +20,21 @@ enum Session {
     placement: Checkpoint.Placement = .mapped, on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = precision.bf16 == true
-    var options = try precision.weights()
-    options.dtype = isBFloat16 && !trainsAll ? .bfloat16 : .float32
-    options.placement = placement
+    let options = try weights(precision, trainsAll: trainsAll, placement: placement)
     let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
     return model
+  }
+
+  /// How the weights of a model are taken up.
+  static func weights(
+    _ precision: PrecisionOptions, trainsAll: Bool, placement: Checkpoint.Placement
+  ) throws -> WeightOptions {
+    var options = try precision.weights()
+    options.dtype = precision.bf16 == true && !trainsAll ? .bfloat16 : .float32
+    options.placement = placement
+    return options
   }
 
   /// Ids that end an answer: those of generation_config.json, config.json, `<|im_end|>` and `<|endoftext|>`.

@@ -16,6 +16,16 @@ enum TrainingData {
     folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
     config: TrainingConfig
   ) throws -> [EncodedRow] {
+    try rowsWithReport(
+      folder: folder, paths: paths, format: format, encoding: encoding, config: config
+    ).rows
+  }
+
+  /// The same, with what became of the rows.
+  static func rowsWithReport(
+    folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
+    config: TrainingConfig
+  ) throws -> (rows: [EncodedRow], report: ConversationEncoder.Report) {
     let encoder = try encoding.encoder(folder: folder)
     let conversations = try ConversationReader.readAll(paths, format: format).map(encoding.prepared)
     let emptiedCount = conversations.count { !encoder.emptiedTurns(of: $0).isEmpty }
@@ -39,6 +49,6 @@ enum TrainingData {
         "\(report.truncated) of \(report.rowCount) rows were cut to --max_seq_length \(config.maxSeqLength)"
       )
     }
-    return rows
+    return (rows, report)
   }
 }

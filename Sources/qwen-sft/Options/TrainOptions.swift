@@ -65,8 +65,16 @@ struct TrainOptions: ParsableArguments {
 
   @Option(
     defaultAsFlag: .full,
-    help: "Recompute blocks in backward instead of keeping them: full (or true), off (or false).")
+    help:
+      "Recompute blocks in backward instead of keeping them: full (or true), off (or false), auto: as many as --memory_budget asks for."
+  )
   var gradientCheckpointing: CheckpointingMode?
+
+  @Option(
+    help: ArgumentHelp(
+      "Memory of the whole program with --gradient_checkpointing auto, such as 4GB (default: what is free).",
+      valueName: "size"))
+  var memoryBudget: MemorySize?
 
   @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Visit rows in a random order.")
   var shuffle = TrainingConfig.defaults.shuffle
@@ -146,6 +154,32 @@ struct TrainOptions: ParsableArguments {
     return "out"
   }
 
+  /// Settings out of range are wrong usage.
+  static func validate(_ config: TrainingConfig) throws {
+    do {
+      try config.validate()
+      try config.lora?.validate()
+    } catch TrainingError.invalidSetting(let name, let value, let expected) {
+      throw ValidationError("--\(name): expected \(expected), found \(value)")
+    } catch LoRAError.invalid(let name, let value, let expected) {
+      throw ValidationError("--\(name): expected \(expected), found \(value)")
+    }
+  }
+
+  /// `--full` excludes what freezes the model.
+  func validateFull(hasAdapter: Bool, isQuantized: Bool, _ lora: LoRAOptions) throws {
+    if full && hasAdapter {
+      throw ValidationError("--full trains all parameters and takes no --adapter")
+    }
+    if full && isQuantized {
+      throw ValidationError("--full trains all parameters, --use_qlora freezes them: give one")
+    }
+    if full, let name = lora.changedNames.first {
+      throw ValidationError(
+        "--full trains all parameters, --\(name) describes an adapter: give one")
+    }
+  }
+
   /// Combinations that make no sense are wrong usage.
   func validateEvaluation() throws {
     let hasRows = !evalDataPath.isEmpty || valSize > 0
@@ -193,7 +227,8 @@ struct TrainOptions: ParsableArguments {
     config.maxGradNorm = maxGradNorm
     config.maxSeqLength = maxSeqLength ?? config.maxSeqLength
     config.truncation = truncation
-    config.gradientCheckpointing = gradientCheckpointing?.isOn ?? config.gradientCheckpointing
+    config.gradientCheckpointing =
+      try CheckpointingMode.resolved(gradientCheckpointing, budget: memoryBudget)
     config.lora = full ? nil : lora
     config.shuffle = shuffle
     config.seed = seed
@@ -325,23 +360,6 @@ struct LoRAOptions: ParsableArguments {
       return number
     }
   }
-}
-
-/// What blocks keep for backward.
-enum CheckpointingMode: String, ExpressibleByArgument {
-  /// Their inputs alone, or everything.
-  case full, off
-
-  /// Truth values are taken too, as transformers takes them.
-  init?(argument: String) {
-    switch argument.lowercased() {
-    case "full", "true", "yes", "1": self = .full
-    case "off", "false", "no", "0": self = .off
-    default: return nil
-    }
-  }
-
-  var isOn: Bool { self == .full }
 }
 
 extension LearningRateSchedule.Kind: ExpressibleByArgument {}

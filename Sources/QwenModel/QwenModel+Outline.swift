@@ -1,0 +1,34 @@
+// A model's sizes without its numbers: what counts memory runs it in the model's place.
+
+import Autograd
+import NN
+package import Tensor
+
+extension QwenModel {
+  /// A model of the same sizes, types and adapters without contents.
+  package func outline(on backend: SizingBackend) -> QwenModel {
+    let copy = QwenModel(config)
+    copy.computeDType = computeDType
+    copy.model.embedTokens.noiseAlpha = model.embedTokens.noiseAlpha
+    for ((_, linear), (_, source)) in zip(copy.namedLinears(), namedLinears()) {
+      if let weight = source.quantizedWeight { linear.quantize(to: weight.outline(on: backend)) }
+      linear.adapter = source.adapter?.outline(on: backend)
+      linear.isAdapterEnabled = source.isAdapterEnabled
+    }
+    for ((_, parameter), (_, source)) in zip(copy.namedParameters(), namedParameters()) {
+      parameter.value = backend.tensor(source.shape, source.value.dtype)
+      parameter.isTrainable = source.isTrainable
+    }
+    return copy
+  }
+
+  /// Bytes of weights that lie in mapped files.
+  package var mappedByteCount: Int {
+    let dense = namedParameters().reduce(0) { sum, entry in
+      guard entry.parameter.isMaterialized else { return sum }
+      let value = entry.parameter.value
+      return sum + (value.storage.isWritable ? 0 : value.byteCount)
+    }
+    return namedLinears().reduce(dense) { $0 + ($1.linear.quantizedWeight?.mappedByteCount ?? 0) }
+  }
+}

@@ -1,0 +1,151 @@
+// Which blocks keep their insides. Candidates are run on a model without numbers, and what they would take is counted:
+// there are no formulas here that could grow apart from the code.
+
+import Autograd
+package import QwenModel
+package import Tensor
+
+/// Chooses what the blocks keep, micro-batch by micro-batch.
+package final class ActivationPlanner {
+  /// What libraries take beside the pool while they multiply, in bytes; measured (Docs/Memory.md).
+  package static let libraryByteCount = 24 << 20
+
+  /// The part of a budget that micro-batches may count on: where the pool must keep to a limit it hands out buffers that
+  /// are larger than asked for, rather than take new ones.
+  package static func usable(_ budget: Int) -> Int { budget / 20 * 19 }
+
+  private let backend: SizingBackend
+  private let model: QwenModel
+  private let blockCount: Int
+  /// Bytes that a micro-batch may take beyond what is always there; nil: no more than with ``Checkpointing/full``.
+  private let budget: Int?
+  private var footprints: [Candidate: Int] = [:]
+  private var choices: [BatchSize: Checkpointing] = [:]
+
+  private struct Candidate: Hashable {
+    let size: BatchSize
+    let checkpointing: Checkpointing
+  }
+
+  /// Gradients of all trained parameters, in bytes.
+  package let gradientByteCount: Int
+
+  /// A planner for `model`, whose numbers are not read, with `budget` bytes for each micro-batch.
+  package init(_ model: QwenModel, budget: Int?) {
+    let backend = SizingBackend()
+    let outline = model.outline(on: backend)
+    // The first micro-batch makes the gradients, which stay.
+    let before = backend.memory.liveByteCount
+    Self.run(outline, BatchSize(tokens: 2, trained: 1), .off, on: backend.device)
+    gradientByteCount = backend.memory.liveByteCount - before
+    (self.backend, self.model, self.budget) = (backend, outline, budget)
+    blockCount = model.config.numHiddenLayers
+  }
+
+  /// The planner of a run whose largest micro-batch is `largest`, beside what this process holds now; nil where blocks keep
+  /// everything. With a budget the pool is limited to it too.
+  ///
+  /// - Throws: ``TrainingError/invalidSetting(name:value:expected:)`` where even full checkpointing takes more than the budget.
+  package convenience init?(
+    _ model: QwenModel, largest: @autoclosure () -> BatchSize, mode: GradientCheckpointing,
+    on device: Device
+  ) throws(TrainingError) {
+    switch mode {
+    case .off: return nil
+    case .full: self.init(model, budget: nil)
+    case .auto(let total):
+      device.limitMemory(to: Int.max)
+      let resident = ProcessMemory.residentByteCount
+      let unread = max(0, model.mappedByteCount - ProcessMemory.residentFileByteCount)
+      let outside = resident - device.memory.reservedByteCount + unread + Self.libraryByteCount
+      let sizes = ActivationPlanner(model, budget: nil)
+      let fixed = outside + device.memory.reservedByteCount + sizes.gradientByteCount
+      let least = sizes.footprint(of: largest(), .full)
+      guard least <= Self.usable(total - fixed) else {
+        throw Self.budgetTooSmall(total, least: fixed + least / 19 * 20)
+      }
+      device.limitMemory(to: total - outside)
+      self.init(model, budget: Self.usable(total - fixed))
+    }
+  }
+
+  /// The error of a budget below `least`.
+  package static func budgetTooSmall(_ budget: Int, least: Int) -> TrainingError {
+    .invalidSetting(
+      name: "memory_budget", value: megabytes(budget),
+      expected:
+        "at least \(megabytes(least)), which this run takes when every block is run again "
+        + "(--max_seq_length, the batch size and --use_qlora lower it)")
+  }
+
+  private static func megabytes(_ byteCount: Int) -> String {
+    "\((byteCount + 999_999) / 1_000_000)MB"
+  }
+
+  /// What the blocks keep for a micro-batch.
+  package func checkpointing(for batch: TrainingBatch) -> Checkpointing {
+    checkpointing(for: BatchSize(tokens: batch.tokens.count, trained: batch.trainedTokenCount))
+  }
+
+  /// What the blocks keep for a micro-batch of `size`.
+  package func checkpointing(for size: BatchSize) -> Checkpointing {
+    let size = size.rounded
+    if let known = choices[size] { return known }
+    let choice = choose(size)
+    choices[size] = choice
+    return choice
+  }
+
+  /// The most that a micro-batch of `size` takes at a time beyond weights, gradients and the optimizer's state, in bytes.
+  package func footprint(of size: BatchSize, _ checkpointing: Checkpointing) -> Int {
+    let candidate = Candidate(size: size, checkpointing: checkpointing)
+    if let known = footprints[candidate] { return known }
+    let before = backend.memory.liveByteCount
+    backend.resetPeakMemory()
+    Self.run(model, size, checkpointing, on: backend.device)
+    let footprint = backend.memory.peakByteCount - before
+    footprints[candidate] = footprint
+    return footprint
+  }
+
+  private func choose(_ size: BatchSize) -> Checkpointing {
+    let limit = budget ?? footprint(of: size, .full)
+    if footprint(of: size, .off) <= limit { return .off }
+    let plain = mostWholeBlocks(size, keepsHalves: false, limit)
+    let halved = mostWholeBlocks(size, keepsHalves: true, limit)
+    guard let halved else { return Checkpointing(wholeBlockCount: plain ?? 0) }
+    // Keeping the middle saves two of a block's seven products in place of one.
+    let worth = Double(halved) + 0.2 * Double(blockCount - halved)
+    if Double(plain ?? 0) > worth { return Checkpointing(wholeBlockCount: plain ?? 0) }
+    return Checkpointing(wholeBlockCount: halved, keepsHalves: true)
+  }
+
+  /// The largest number of blocks that can keep everything; nil where not even none can.
+  private func mostWholeBlocks(_ size: BatchSize, keepsHalves: Bool, _ limit: Int) -> Int? {
+    func fits(_ count: Int) -> Bool {
+      footprint(of: size, Checkpointing(wholeBlockCount: count, keepsHalves: keepsHalves)) <= limit
+    }
+    guard fits(0) else { return nil }
+    var (low, high) = (0, blockCount - 1)
+    while low < high {
+      let middle = (low + high + 1) / 2
+      if fits(middle) { low = middle } else { high = middle - 1 }
+    }
+    return low
+  }
+
+  /// Forward and backward of one row of `size`, which is no less than several rows of the same size take.
+  private static func run(
+    _ model: QwenModel, _ size: BatchSize, _ checkpointing: Checkpointing, on device: Device
+  ) {
+    let tokens = max(size.tokens, size.trained + 1)
+    let labels = (0..<tokens).map { $0 < tokens - size.trained ? EncodedRow.ignoredLabel : 0 }
+    let row = EncodedRow(
+      inputIDs: [Int32](repeating: 0, count: tokens), labels: labels, file: "", line: 0)
+    guard let batch = TrainingBatch([row], on: device) else { return }
+    TrainingPass(
+      model, batch, randomness: Randomness(seed: 0, pass: 0), checkpointing: checkpointing,
+      scale: 1
+    ).backward()
+  }
+}

@@ -1,0 +1,53 @@
+// A run before it begins: everything that its memory and its time depend on.
+
+public import QwenModel
+import Tensor
+
+/// What a run will be made of. No weight has been read.
+public struct RunOutline: Sendable {
+  /// The folder of the base model.
+  public var modelDirectory: String
+  /// How its weights will be taken up.
+  public var weights: WeightOptions
+  /// The type of the arithmetic; nil for that of the weights.
+  public var computesInBFloat16: Bool
+  /// The folder of the adapter to start from, nil for a fresh one.
+  public var adapterDirectory: String?
+  /// The settings.
+  public var config: TrainingConfig
+  /// The rows to train on, and those to evaluate on.
+  public var rows, evaluationRows: [EncodedRow]
+
+  /// A run on the model in `modelDirectory`.
+  public init(
+    modelDirectory: String, weights: WeightOptions, computesInBFloat16: Bool = false,
+    adapterDirectory: String? = nil, config: TrainingConfig, rows: [EncodedRow],
+    evaluationRows: [EncodedRow] = []
+  ) {
+    self.modelDirectory = modelDirectory
+    self.weights = weights
+    self.computesInBFloat16 = computesInBFloat16
+    self.adapterDirectory = adapterDirectory
+    self.config = config
+    self.rows = rows
+    self.evaluationRows = evaluationRows
+  }
+
+  /// What goes through the model together.
+  package var units: [[Int]] { RowPacking.units(of: rows, config: config) }
+
+  /// The micro-batches of the run by steps, as indices of rows; the first `limit`.
+  package func microBatches(limit: Int) -> [[[Int]]] {
+    let units = units
+    return BatchPlan(rowCount: units.count, config: config).microBatches(of: units, limit: limit)
+  }
+
+  /// Optimizer steps of the run.
+  package var totalSteps: Int { BatchPlan(rowCount: units.count, config: config).totalSteps }
+
+  /// The size of the micro-batch of the rows `indices`.
+  package func size(_ indices: [Int]) -> BatchSize { BatchSize(indices.map { rows[$0] }) }
+
+  /// The micro-batches of a run that are looked at to find its largest one.
+  package static let microBatchLimit = 1 << 16
+}

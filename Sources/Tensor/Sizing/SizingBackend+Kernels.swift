@@ -1,0 +1,169 @@
+// Kernels that do nothing but ask for the scratch memory that those of the CPU ask for. MemoryPlanTests compares whole
+// training steps on both.
+
+extension SizingBackend: ElementwiseKernels {
+  package func unary(_ op: UnaryOp, _ x: Operand, into y: Destination) {}
+  package func binary(_ op: BinaryOp, _ a: Operand, _ b: Operand, into y: Destination) {}
+  package func axpy(_ alpha: Double, _ x: Operand, into y: Destination) {}
+  package func scale(_ x: Operand, by alpha: Double, into y: Destination) {}
+  package func addRow(
+    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
+  ) {}
+  package func multiplyRow(
+    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
+  ) {}
+  package func swiGLU(gate: Operand, up: Operand, into y: Destination) {}
+  package func swiGLUBackward(
+    dy: Operand, gate: Operand, up: Operand, dGate: Destination, dUp: Destination
+  ) {}
+}
+
+extension SizingBackend: ReductionKernels {
+  package func sumRows(_ x: Operand, rows: Int, columns: Int, beta: Double, into y: Destination) {}
+  package func dotRows(_ a: Operand, _ b: Operand, rows: Int, columns: Int, into y: Destination) {}
+  package func sum(_ x: Operand, into y: Destination) {}
+  package func argmaxRows(_ x: Operand, rows: Int, columns: Int, into y: Destination) {}
+}
+
+extension SizingBackend: MatMulKernels {
+  package func matmul(
+    _ a: Operand, transposeA: Bool, _ b: Operand, transposeB: Bool, m: Int, n: Int, k: Int,
+    alpha: Double, beta: Double, into c: Destination
+  ) {
+    if m == 1 && !transposeA && transposeB {
+      scratch(4 * k, 4 * n, b.dtype == .bfloat16 ? 4 * k : 0)
+    } else if a.dtype == .bfloat16, !BFloat16.isMultipliable {
+      // Both factors and the result are widened.
+      let block = transposeB ? min(n, max(1, (1 << 20) / max(k, 1))) : n
+      scratch(4 * m * k, 4 * m * n, 4 * block * k)
+    }
+  }
+}
+
+extension SizingBackend: QuantizationKernels {
+  package func quantizeNF4(
+    _ x: Operand, blockSize: Int, into codes: Destination, absmax: Destination
+  ) {}
+
+  package func quantizeScales(
+    _ absmax: Operand, into codes: Destination, scales: Destination
+  ) -> Float { 0 }
+
+  package func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination) {}
+
+  package func matmul(
+    _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
+    beta: Double, into c: Destination
+  ) {
+    let isDirect = transposeWeight && m <= 4
+    let tileRows = max(1, min(rows, (1 << 20) / max(columns, 1)))
+    let tile = 4 * columns * (isDirect ? Workers.count : tileRows)
+    if a.dtype != .bfloat16 {
+      scratch(tile)
+    } else if m > 4 && BFloat16.isMultipliable {
+      scratch(2 * rows * columns)
+    } else {
+      scratch(4 * a.count, 4 * c.count, tile)
+    }
+  }
+}
+
+extension SizingBackend: NormKernels {
+  package func rmsNorm(
+    _ x: Operand, weight: Operand, epsilon: Double, rows: Int, columns: Int, into y: Destination,
+    rstd: Destination
+  ) {}
+  package func rmsNormBackward(
+    dy: Operand, x: Operand, weight: Operand, rstd: Operand, rows: Int, columns: Int,
+    dx: Destination, dWeight: Destination?
+  ) {}
+}
+
+extension SizingBackend: RotaryKernels {
+  package func rotate(
+    _ x: Operand, cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int,
+    headDim: Int, rotaryHalf: Int, inverse: Bool, into y: Destination
+  ) {}
+}
+
+extension SizingBackend: AttentionKernels {
+  package func attention(
+    q: Operand, k: Operand, v: Operand, shape: AttentionShape, into out: Destination,
+    logSumExp: Destination
+  ) {
+    let tile = AttentionTile(shape)
+    let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
+    let widened = q.dtype == .bfloat16 && narrow == 4
+    scratch(
+      widened ? 4 * q.count : 0, widened ? 4 * k.count : 0, widened ? 4 * v.count : 0,
+      widened ? 4 * out.count : 0, 4 * tile.widest * Workers.count,
+      narrow * tile.widest * Workers.count, 4 * tile.tallest * shape.headDim * Workers.count)
+  }
+
+  package func attentionBackward(
+    dOut: Operand, q: Operand, k: Operand, v: Operand, out: Operand, logSumExp: Operand,
+    shape: AttentionShape, dq: Destination, dk: Destination, dv: Destination
+  ) {
+    let tile = AttentionTile(shape)
+    let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
+    let queries = q.dtype == .bfloat16 && narrow == 4 ? 4 * q.count : 0
+    let keys = queries > 0 ? 4 * k.count : 0
+    scratch(
+      queries, queries, queries, keys, keys, queries, keys, keys,
+      8 * tile.widest * Workers.count, 2 * narrow * tile.widest * Workers.count,
+      4 * (2 * tile.longest + tile.tallest) * shape.headDim * Workers.count)
+  }
+
+  /// The largest tile of query rows and the keys they see.
+  private struct AttentionTile {
+    var widest = 0
+    var tallest = 0
+    var longest = 0
+
+    init(_ shape: AttentionShape) {
+      let offsets = shape.documentOffsets
+      for (start, end) in zip(offsets, offsets.dropFirst()) {
+        let length = end - start
+        let last = length % 128 == 0 ? min(length, 128) : length % 128
+        // The last tile sees all keys; the one before it, which is whole, all but the last one's.
+        widest = max(widest, last * length, min(length, 128) * (length - last))
+        tallest = max(tallest, min(length, 128))
+        longest = max(longest, length)
+      }
+    }
+  }
+}
+
+extension SizingBackend: EmbeddingKernels {
+  package func gatherRows(
+    _ table: Operand, ids: Operand, rows: Int, columns: Int, into y: Destination
+  ) {}
+  package func scatterAddRows(
+    _ x: Operand, ids: Operand, rows: Int, columns: Int, into table: Destination
+  ) {}
+}
+
+extension SizingBackend: LossKernels {
+  package func crossEntropy(
+    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Double?,
+    nll: Destination, isCorrect: Destination
+  ) {}
+}
+
+extension SizingBackend: RandomKernels {
+  package func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream) {}
+  package func normal(
+    _ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream
+  ) {}
+  package func dropout(
+    _ x: Operand, probability: Double, stream: RandomStream, into y: Destination
+  ) {}
+}
+
+extension SizingBackend: OptimizerKernels {
+  package func adamW(
+    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
+    step: AdamWStep
+  ) {}
+  package func squaredNorm(_ x: Operand, into y: Destination) {}
+}

@@ -1,0 +1,69 @@
+// A run with its data, counted and not begun.
+
+import QwenModel
+import SFT
+import Safetensors
+
+/// What is known of a run before a weight is loaded.
+struct PlannedRun {
+  /// Where model and data are, and how they are read.
+  struct Input {
+    let folder: String
+    let adapterFolder: String?
+    let paths: [String]
+    let evaluationPaths: [String]
+    let format: DataFormat
+    let encoding: EncodingOptions
+    var precision: PrecisionOptions
+  }
+
+  /// Encoded rows, and what became of the others.
+  struct Rows {
+    var training, evaluation: [EncodedRow]
+    let report: ConversationEncoder.Report
+
+    /// Reads and encodes the data of `input`.
+    init(_ input: Input, config: TrainingConfig) throws {
+      let (all, report) = try TrainingData.rowsWithReport(
+        folder: input.folder, paths: input.paths, format: input.format, encoding: input.encoding,
+        config: config)
+      (training, evaluation) = try ValidationSplit.split(
+        all, size: config.valSize, seed: config.seed)
+      self.report = report
+      if !input.evaluationPaths.isEmpty {
+        evaluation = try TrainingData.rows(
+          folder: input.folder, paths: input.evaluationPaths, format: input.format,
+          encoding: input.encoding, config: config)
+      }
+    }
+  }
+
+  /// The run.
+  let outline: RunOutline
+  /// Its memory.
+  let memory: MemoryPlan
+  /// Its data.
+  let rows: Rows
+  /// The architecture.
+  let model: QwenConfig
+
+  /// Goes through the run on `rows` beside `programByteCount` bytes of program, tokenizer and data.
+  init(
+    _ input: Input, rows: Rows, config: TrainingConfig, programByteCount: Int,
+    isQuick: Bool = false
+  ) throws {
+    model = try QwenConfig(directory: input.folder)
+    if config.lora == nil && model.isQuantized {
+      throw CLIError.argument(
+        option: "full", problem: "the model is quantized: weights in 4 bits cannot be trained")
+    }
+    outline = RunOutline(
+      modelDirectory: input.folder,
+      weights: try Session.weights(
+        input.precision, trainsAll: config.lora == nil, placement: .owned),
+      computesInBFloat16: input.precision.bf16 == true, adapterDirectory: input.adapterFolder,
+      config: config, rows: rows.training, evaluationRows: rows.evaluation)
+    memory = try MemoryPlan(outline, programByteCount: programByteCount, isQuick: isQuick)
+    self.rows = rows
+  }
+}

@@ -1,0 +1,45 @@
+// `--gradient_checkpointing` and `--memory_budget`.
+
+import ArgumentParser
+import SFT
+
+/// What blocks keep for backward.
+enum CheckpointingMode: String, ExpressibleByArgument {
+  /// Their inputs alone, everything, or what fits.
+  case full, off, auto
+
+  /// Truth values are taken too, as transformers takes them.
+  init?(argument: String) {
+    switch argument.lowercased() {
+    case "full", "true", "yes", "1": self = .full
+    case "off", "false", "no", "0": self = .off
+    case "auto": self = .auto
+    default: return nil
+    }
+  }
+
+  /// The setting that `mode` and `budget` ask for; without a budget `auto` takes what the machine can spare.
+  static func resolved(_ mode: CheckpointingMode?, budget: MemorySize?) throws
+    -> GradientCheckpointing
+  {
+    if let budget, mode != .auto {
+      throw ValidationError(
+        "--memory_budget: expected --gradient_checkpointing auto with it, found \(mode?.rawValue ?? "none") and \(memoryText(budget.byteCount))"
+      )
+    }
+    switch mode {
+    case .full?: return .full
+    case .auto?: return .auto(memoryBudget: budget?.byteCount ?? MemoryInformation.spareByteCount)
+    case .off?, nil: return .off
+    }
+  }
+}
+
+extension MemoryInformation {
+  /// Bytes that this process may hold in all: what it has and nine tenths of what is free. Without word from the system
+  /// there is no limit.
+  static var spareByteCount: Int {
+    guard let available = current().available else { return Int.max / 2 }
+    return ProcessMemory.residentByteCount + available / 10 * 9
+  }
+}

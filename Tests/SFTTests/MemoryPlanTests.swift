@@ -1,0 +1,184 @@
+// The counted run against the real one, and what is chosen from the counts.
+
+import Autograd
+import Files
+import NN
+import QwenModel
+import SFT
+import Tensor
+import Testing
+
+/// A model that is large enough for its sizes to matter.
+private enum Subject {
+  static func model(quantized: Bool, bf16: Bool) throws -> QwenModel {
+    let json = """
+      {"model_type": "qwen3", "vocab_size": 3000, "hidden_size": 192, "intermediate_size": 520,
+      "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 40,
+      "tie_word_embeddings": true}
+      """
+    let model = QwenModel(try QwenConfig(json: Array(json.utf8)))
+    let dtype: DType = bf16 ? .bfloat16 : .float32
+    for (index, (_, parameter)) in model.namedParameters().enumerated() {
+      parameter.value = .normal(
+        parameter.shape, standardDeviation: 0.05, dtype: dtype,
+        stream: RandomStream(seed: 1, purpose: .test, index: index))
+    }
+    if quantized {
+      for (_, linear) in model.model.namedLinears() {
+        linear.quantize(to: QuantizedTensor(quantizing: linear.weight.value))
+      }
+      model.setTrainable(false)
+      model.computeDType = dtype
+    }
+    try model.injectLoRA(LoRAConfig(rank: 4, dropout: 0.1))
+    try model.initializeAdapters(seed: 1)
+    return model
+  }
+
+  static func row(_ tokens: Int, trained: Int) -> EncodedRow {
+    EncodedRow(
+      inputIDs: (0..<tokens).map { Int32($0 % 3000) },
+      labels: (0..<tokens).map { $0 < tokens - trained ? EncodedRow.ignoredLabel : Int32($0) },
+      file: "rows", line: 1)
+  }
+
+  /// The most bytes in use while a second micro-batch goes through, beyond those in use before it.
+  static func footprint(_ model: QwenModel, _ checkpointing: Checkpointing, on device: Device)
+    throws -> Int
+  {
+    var footprint = 0
+    for _ in 0..<2 {
+      guard let batch = TrainingBatch([row(201, trained: 90), row(130, trained: 40)], on: device)
+      else { return 0 }
+      let before = device.memory.liveByteCount
+      device.resetPeakMemory()
+      TrainingPass(
+        model, batch, randomness: Randomness(seed: 1, pass: 0), checkpointing: checkpointing,
+        scale: 1
+      ).backward()
+      footprint = device.memory.peakByteCount - before
+    }
+    return footprint
+  }
+}
+
+@Suite("MemoryPlan")
+struct MemoryPlanTests {
+  private static let modes = [
+    Checkpointing.off, .full, Checkpointing(wholeBlockCount: 2),
+    Checkpointing(wholeBlockCount: 1, keepsHalves: true),
+  ]
+
+  @Test(
+    "a model without numbers takes the bytes of the real one",
+    arguments: [(false, false), (true, false), (false, true)])
+  func counts(quantized: Bool, bf16: Bool) async throws {
+    // Each in a process of its own: there is one pool, and other tests use it.
+    if quantized {
+      await #expect(processExitsWith: .success) {
+        try MemoryPlanTests.compare(quantized: true, bf16: false)
+      }
+    } else if bf16 {
+      await #expect(processExitsWith: .success) {
+        try MemoryPlanTests.compare(quantized: false, bf16: true)
+      }
+    } else {
+      await #expect(processExitsWith: .success) {
+        try MemoryPlanTests.compare(quantized: false, bf16: false)
+      }
+    }
+  }
+
+  fileprivate static func compare(quantized: Bool, bf16: Bool) throws {
+    let model = try Subject.model(quantized: quantized, bf16: bf16)
+    for mode in modes {
+      let sizing = SizingBackend()
+      let counted = try Subject.footprint(model.outline(on: sizing), mode, on: sizing.device)
+      let real = try Subject.footprint(model, mode, on: .cpu)
+      let ratio = Double(counted) / Double(real)
+      precondition((0.97...1.03).contains(ratio), "\(mode): counted \(counted), real \(real)")
+    }
+  }
+
+  @Test("more memory keeps more blocks, and what is chosen fits")
+  func choice() throws {
+    let model = try Subject.model(quantized: false, bf16: false)
+    let size = BatchSize(tokens: 320, trained: 160)
+    let sizes = ActivationPlanner(model, budget: nil)
+    let (least, most) = (sizes.footprint(of: size, .full), sizes.footprint(of: size, .off))
+    #expect(least < most)
+    var last = 0.0
+    for share in [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] {
+      let budget = least + Int(share * Double(most - least))
+      let choice = ActivationPlanner(model, budget: budget).checkpointing(for: size)
+      #expect(sizes.footprint(of: size, choice) <= budget)
+      let kept =
+        Double(min(4, choice.wholeBlockCount)) + (choice.keepsHalves ? 0.2 : 0)
+      #expect(kept >= last)
+      last = kept
+    }
+    #expect(last >= 4)
+    // Full checkpointing keeps what raises no peak.
+    let full = sizes.checkpointing(for: size)
+    #expect(sizes.footprint(of: size, full) <= least)
+    // Short micro-batches keep more under the same budget.
+    let tight = ActivationPlanner(model, budget: least + (most - least) / 3)
+    #expect(
+      tight.checkpointing(for: BatchSize(tokens: 40, trained: 20)).wholeBlockCount
+        > tight.checkpointing(for: size).wholeBlockCount)
+  }
+
+  @Test("a buffer's pages count from the first byte written to them")
+  func residency() {
+    let sizing = SizingBackend()
+    let small = Tensor.zeros([1000], on: sizing.device)
+    #expect(sizing.residentByteCount == 4000)
+    var large: Tensor? = Tensor.zeros([(4 << 20) + 100], on: sizing.device)
+    // Of 18 MiB 16 MiB and 400 bytes are written, in pages of 2 MiB.
+    #expect(sizing.residentByteCount == 4000 + 18 << 20 || sizing.residentByteCount > 16 << 20)
+    let peak = sizing.peakResidentByteCount
+    large = nil
+    _ = large
+    #expect(sizing.residentByteCount == peak, "what waits is resident")
+    sizing.limitMemory(to: 1 << 20)
+    #expect(sizing.residentByteCount == 4000)
+    withExtendedLifetime(small) {}
+  }
+
+  @Test("the parts add up to the peak, and a budget below the least says what that is")
+  func parts() throws {
+    let fixtures = TrainingParityTests.fixtures
+    var weights = WeightOptions()
+    weights.placement = .owned
+    var config = TrainingConfig(outputDir: "")
+    let rows = [Subject.row(60, trained: 20), Subject.row(100, trained: 50)].map {
+      EncodedRow(
+        inputIDs: $0.inputIDs.map { $0 % 64 },
+        labels: $0.labels.map { $0 == EncodedRow.ignoredLabel ? $0 : $0 % 64 }, file: "rows",
+        line: 1)
+    }
+    func plan() throws -> MemoryPlan {
+      try MemoryPlan(
+        RunOutline(
+          modelDirectory: fixtures + "/tiny-qwen3", weights: weights, config: config, rows: rows),
+        programByteCount: 50 << 20)
+    }
+    let off = try plan()
+    #expect(off.parts.allSatisfy { $0.byteCount > 0 })
+    #expect(off.peakByteCount == off.parts.reduce(0) { $0 + $1.byteCount })
+    #expect(off[.program] == 50 << 20 && off[.optimizer] >= 8 * off.trainedParameterCount)
+    #expect(off[.gradients] >= 4 * off.trainedParameterCount)
+    #expect(off.largestTokens == 100 && off.largestTrained == 50)
+    config.gradientCheckpointing = .full
+    #expect(try plan()[.activations] < off[.activations])
+    config.gradientCheckpointing = .auto(memoryBudget: 1 << 30)
+    #expect(try plan().checkpointing == .off)
+    config.gradientCheckpointing = .auto(memoryBudget: 1 << 20)
+    let error = #expect(throws: TrainingError.self) { _ = try plan() }
+    #expect(error?.description.contains("memory_budget is 2MB, expected at least") == true)
+    config.gradientCheckpointing = .off
+    config.lora = nil
+    let full = try plan()
+    #expect(full[.optimizer] >= 8 * full.parameterCount && full[.saving] > 0)
+  }
+}
