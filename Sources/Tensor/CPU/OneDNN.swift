@@ -40,6 +40,10 @@
       let dtype: DType
     }
 
+    /// Operations below which a product stays on the calling thread: a few tens of microseconds, which a second thread
+    /// halves at best, and multiplies where it has to wait for a processor.
+    private static let serialProduct = 1 << 22
+
     /// c ← α·op(a)·op(b) + β·c for float32; c [m, n] has leading dimension `ldc`.
     ///
     /// The general kernel needs no preparation for a shape, and is at the limit but for large products with a
@@ -48,7 +52,8 @@
       _ a: Factor, _ b: Factor, m: Int, n: Int, k: Int, alpha: Float, beta: Float,
       into c: UnsafeMutablePointer<Float>, ldc: Int, pool: BufferPool
     ) {
-      let threads = ThreadTeam.usableThreadCount
+      let threads =
+        2 * m * n * k < serialProduct ? 1 : ThreadTeam.usableThreadCount
       if b.isTransposed, threads > 1, min(m, n, k) >= 64, ldc == n,
         multiplyPrepared(
           a, b, m: m, n: n, k: k, alpha: alpha, beta: beta, into: c, .float32, threads, pool)
