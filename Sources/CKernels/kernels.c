@@ -4,6 +4,9 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 // Vectors are passed between functions that are always inlined: no calling convention is involved.
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -13,22 +16,29 @@ typedef int32_t int_lanes __attribute__((vector_size(64)));
 typedef uint32_t bit_lanes __attribute__((vector_size(64)));
 typedef uint16_t short_lanes __attribute__((vector_size(32)));
 
+// LEVEL is 1 where the body may use the names of AVX2's instructions, 2 for AVX-512's.
+#define LEVEL 0
 #define TARGET
 #define NAME(name) name##_baseline
 #include "kernels.inc"
+#undef LEVEL
 #undef TARGET
 #undef NAME
 
 #if defined(__x86_64__)
+#define LEVEL 1
 #define TARGET __attribute__((target("avx2,fma")))
 #define NAME(name) name##_avx2
 #include "kernels.inc"
+#undef LEVEL
 #undef TARGET
 #undef NAME
 
+#define LEVEL 2
 #define TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
 #define NAME(name) name##_avx512
 #include "kernels.inc"
+#undef LEVEL
 #undef TARGET
 #undef NAME
 
@@ -100,11 +110,23 @@ float ck_dot_f32(const float *x, const float *y, size_t count) {
 float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count) {
   CALL(dot_bf16, x, y, count)
 }
-void ck_matvec_f32(const float *w, const float *x, float *y, size_t rows, size_t columns) {
-  CALL(matvec_f32, w, x, y, rows, columns)
+void ck_matvec_f32(const float *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
+  CALL(matvec_f32, w, x, m, y, y_stride, rows, columns)
 }
-void ck_matvec_bf16(const uint16_t *w, const float *x, float *y, size_t rows, size_t columns) {
-  CALL(matvec_bf16, w, x, y, rows, columns)
+void ck_matvec_bf16(const uint16_t *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
+  CALL(matvec_bf16, w, x, m, y, y_stride, rows, columns)
+}
+void ck_nf4_order(const float *x, float *y, size_t count) {
+  CALL(nf4_order, x, y, count)
+}
+void ck_nf4_matvec(const ck_nf4 *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
+  CALL(nf4_matvec, w, first, x, m, y, y_stride, rows, columns)
+}
+void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count) {
+  CALL(nf4_unpack_f32, w, first, y, count)
+}
+void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count) {
+  CALL(nf4_unpack_bf16, w, first, y, count)
 }
 float ck_max_f32(const float *x, size_t count) {
   CALL(max_f32, x, count)

@@ -15,6 +15,8 @@ public struct TrainingBenchmark: Sendable {
     public var stepSeconds: [Double]
     /// Loss of the last step.
     public var loss: Double
+    /// Buffers that every step had to take from the system; 0 after the second step, where rows are equally long.
+    public var poolMisses: [Int] = []
   }
 
   /// Tokens of a row, rows of a step, and steps.
@@ -62,7 +64,7 @@ public struct TrainingBenchmark: Sendable {
           file: "random", line: 1)
       }
       guard let data = TrainingBatch(rows, on: device) else { throw .nothingToTrain(rows: batch) }
-      let start = clock.now
+      let (start, misses) = (clock.now, device.memory.missCount)
       let pass = TrainingPass(
         model, data, checkpointing: activations?.checkpointing(for: data) ?? .off,
         scale: 1 / Double(data.trainedTokenCount))
@@ -75,6 +77,7 @@ public struct TrainingBenchmark: Sendable {
         try device.synchronize()
       } catch { throw .device(error) }
       result.stepSeconds.append((clock.now - start).inSeconds)
+      result.poolMisses.append(device.memory.missCount - misses)
     }
     let best = (result.stepSeconds.dropFirst().min() ?? result.stepSeconds.first) ?? .infinity
     result.tokensPerSecond = Double(tokens * batch) / best

@@ -26,6 +26,8 @@ enum Stopwatch {
 /// An operation to be timed.
 struct Benchmark {
   let op: OpCase
+  /// Bytes of a weight that is read once, where these are what limits the operation.
+  var weightByteCount: Double?
 
   /// Runs the operation on inputs made once.
   func time(_ dtype: DType, seconds: Double) -> (least: Double, median: Double) {
@@ -39,8 +41,10 @@ struct Benchmark {
 
 /// What this machine can do, measured now.
 struct Limits: Encodable {
-  /// The best plain sgemm.
+  /// The best plain product of the element type.
   let gigaflopsPerSecond: Double
+  /// A loop that reads half a gigabyte.
+  let readGigabytesPerSecond: Double
   /// Copies of 2ⁿ bytes (read and written together), by n: what stays in a cache is copied faster.
   private(set) var copyGigabytesPerSecond: [Int: Double] = [:]
 
@@ -54,12 +58,16 @@ struct Limits: Encodable {
     return copyGigabytesPerSecond[power] ?? 0
   }
 
-  static func measure(seconds: Double) -> Limits {
+  static func measure(_ dtype: DType, seconds: Double) -> Limits {
     let product = [1024, 2048, 3072].map { size in
       let op = OpCases.matmul(m: size, n: size, k: size)
-      return op.flops / Benchmark(op: op).time(.float32, seconds: seconds).least
+      return op.flops / Benchmark(op: op).time(dtype, seconds: seconds).least
     }
-    var limits = Limits(gigaflopsPerSecond: (product.max() ?? 0) * 1e-9)
+    let large = Tensor.ones([1 << 27])
+    let read = Stopwatch.time(seconds: seconds) { withExtendedLifetime(large.sum()) {} }.least
+    var limits = Limits(
+      gigaflopsPerSecond: (product.max() ?? 0) * 1e-9,
+      readGigabytesPerSecond: Double(large.byteCount) / read * 1e-9)
     for power in smallest...largest {
       limits.copyGigabytesPerSecond[power] = copyRate(
         count: (1 << power) / 8, seconds: seconds / 4)

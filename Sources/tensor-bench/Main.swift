@@ -8,11 +8,18 @@ import TensorTestSupport
 struct TensorBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tensor-bench",
+    abstract: "Times tensor operations, and draws what was measured of whole steps.",
+    subcommands: [Operations.self, Plot.self], defaultSubcommand: Operations.self)
+}
+
+/// Times operations.
+struct Operations: ParsableCommand {
+  static let configuration = CommandConfiguration(
     abstract:
       "Times tensor operations at the shapes of Qwen models, beside limits of this machine.",
     discussion: """
-      Every operation is compared with a limit measured in the same run: products with the best plain sgemm, the \
-      rest with the bandwidth of a memory copy.
+      Every operation is compared with a limit measured in the same run: products with the best plain product in \
+      the element type, products with few rows with the bandwidth of a plain read loop, the rest with that of a copy.
       """)
 
   @Option(
@@ -47,7 +54,7 @@ struct TensorBench: ParsableCommand {
       Workers.count = threads
       OpenBLAS.setThreadCount(threads)
     }
-    let limits = Limits.measure(seconds: seconds)
+    let limits = Limits.measure(dtype.dtype, seconds: seconds)
     var report = Report(limits: limits, threads: Workers.count, blas: OpenBLAS.kernelName)
     if !json { print(report.heading) }
     for model in model {

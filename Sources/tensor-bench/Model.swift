@@ -29,7 +29,6 @@ enum Model: String, ExpressibleByArgument, CaseIterable {
     ops += [
       OpCases.matmul(m: tokens, n: c, k: f, transposeB: false),
       OpCases.matmul(m: f, n: c, k: tokens, transposeA: true, transposeB: false),
-      OpCases.matmul(m: 1, n: f, k: c),
       OpCases.matmul(m: tokens, n: rank, k: c), OpCases.matmul(m: tokens, n: f, k: rank),
       OpCases.rmsNorm([tokens, c]), OpCases.rmsNorm([tokens, heads, dim]),
       OpCases.rmsNormBackward([tokens, c], needsWeight: false),
@@ -57,6 +56,34 @@ enum Model: String, ExpressibleByArgument, CaseIterable {
       OpCases.linearCrossEntropy(
         rows: 200, hidden: c, vocabulary: vocabulary, needsWeight: false),
     ]
-    return ops.map { Benchmark(op: $0) }
+    // Decoding, one conversation and four: each weight is read once.
+    let numbers = Tensor.normal([f, c], stream: RandomStream(seed: 1, purpose: .test, index: 0))
+    let few = WeightForm.allCases.flatMap { form in
+      let weight = form.packed(numbers)
+      return [1, 4].map { m in
+        Benchmark(
+          op: OpCase(
+            "\(m) rows · \(form.rawValue) [\(f), \(c)]ᵀ", [.normal([m, c])],
+            dtypes: [.float32, .bfloat16],
+            kernel: { x in [Tensor.matmul(x[0], packed: weight, transposeWeight: true)] },
+            oracle: { _ in [] }),
+          weightByteCount: Double(f * c) * form.bytesPerWeight)
+      }
+    }
+    return ops.map { Benchmark(op: $0) } + few
+  }
+}
+
+/// The forms in which a weight is kept while text is generated.
+private enum WeightForm: String, CaseIterable {
+  case bfloat16, nf4
+
+  /// Codes, and the scales in 8 bits.
+  var bytesPerWeight: Double { self == .bfloat16 ? 2 : 0.516 }
+
+  /// The weight in this form.
+  func packed(_ weight: Tensor) -> PackedWeight {
+    self == .bfloat16
+      ? .narrow(weight.cast(to: .bfloat16)) : .nf4(QuantizedTensor(quantizing: weight))
   }
 }

@@ -31,6 +31,12 @@ struct Report: Encodable {
       self.dtype = dtype.rawValue
       milliseconds = least * 1e3
       medianMilliseconds = median * 1e3
+      if let bytes = benchmark.weightByteCount {
+        gigaflopsPerSecond = nil
+        gigabytesPerSecond = bytes / least * 1e-9
+        fractionOfLimit = bytes / least * 1e-9 / limits.readGigabytesPerSecond
+        return
+      }
       let bytes = op.elementTraffic * Double(dtype.byteWidth)
       // A product with a vector moves more than it computes.
       let copyRate = limits.gigabytesPerSecond(moving: bytes)
@@ -60,7 +66,7 @@ struct Report: Encodable {
   var heading: String {
     """
     \(threads) threads, BLAS kernels \(blas)
-    limits: sgemm\(decimal(limits.gigaflopsPerSecond, 7)) GFLOP/s, copies\(copies) GB/s
+    limits: products\(decimal(limits.gigaflopsPerSecond, 7)) GFLOP/s, reads\(decimal(limits.readGigabytesPerSecond, 7)) GB/s, copies\(copies) GB/s
     \(padded("model", 5))\(padded(" operation", 62))\(String(repeating: " ", count: 6))least         rate            of limit
     """
   }

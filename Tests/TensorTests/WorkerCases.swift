@@ -1,4 +1,4 @@
-// The kernels that must give the same bits for every number of threads: all but those that call BLAS.
+// The kernels that must give the same bits for every number of threads: all but those that call a matrix library.
 
 import Tensor
 import TensorTestSupport
@@ -28,6 +28,14 @@ enum WorkerCases {
       .uniform(shape, stream: RandomStream(seed: 1, purpose: .test)),
       .normal(shape, stream: RandomStream(seed: 1, purpose: .test)),
     ]
+    // Products with few rows, whose sums have a fixed order.
+    let weight = OpInput.normal([700, 1088]).tensor(.float32, index: 10, on: .cpu)
+    let few = OpInput.normal([3, 1088]).tensor(.float32, index: 11, on: .cpu)
+    let packed: [PackedWeight] = [
+      .narrow(weight), .narrow(weight.cast(to: .bfloat16)),
+      .nf4(QuantizedTensor(quantizing: weight)),
+    ]
+    results += packed.map { Tensor.matmul(few, packed: $0, transposeWeight: true) }
     return results
   }
 }

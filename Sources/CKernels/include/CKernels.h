@@ -36,9 +36,16 @@ void ck_softmax_backward_bf16(
 float ck_dot_f32(const float *x, const float *y, size_t count);
 float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count);
 
-// y ← W·x for a row-major W [rows, columns]. With a W of bfloat16 x comes from ck_split_pairs.
-void ck_matvec_f32(const float *w, const float *x, float *y, size_t rows, size_t columns);
-void ck_matvec_bf16(const uint16_t *w, const float *x, float *y, size_t rows, size_t columns);
+// Rows of x that the kernels below take at most.
+enum { CK_MATVEC_ROWS = 8 };
+
+// y[q, r] ← Σ_c W[r, c]·x[q, c] for a row-major W [rows, columns] and up to CK_MATVEC_ROWS rows x [m, columns]: W is
+// read once, and a row of y does not depend on the others. Rows of x are padded with zeros to a multiple of 32 elements; with a W of bfloat16
+// each comes from ck_split_pairs. Rows of y are y_stride apart.
+void ck_matvec_f32(
+    const float *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
+void ck_matvec_bf16(
+    const uint16_t *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
 
 // y ← x with the even elements of every run of 32 before its odd ones, and zeros up to the end of the last run: y holds
 // `count` rounded up to a multiple of 32.
@@ -59,3 +66,28 @@ void ck_exp_scale_bf16(uint16_t *x, float largest, float factor, size_t count);
 // Conversions; to bfloat16 by rounding to nearest even.
 void ck_widen(const uint16_t *x, float *y, size_t count);
 void ck_narrow(const float *x, uint16_t *y, size_t count);
+
+// Numbers in 4 bits: number i is levels[code i]·(scale of block i >> block_shift), one float32 product. Code i is in byte
+// i / 2, in the high half for an even i. The scale of block b is scales[b], or with scale_codes
+// scale_levels[scale_codes[b]]·scales[b / 256] + offset. block_shift is at least 5.
+typedef struct {
+  const uint8_t *codes;
+  const float *levels;
+  const float *scales;
+  const uint8_t *scale_codes;
+  const float *scale_levels;
+  float offset;
+  uint32_t block_shift;
+} ck_nf4;
+
+// y ← x in the order in which ck_nf4_matvec takes it; count is a multiple of 64.
+void ck_nf4_order(const float *x, float *y, size_t count);
+
+// As ck_matvec_f32, for the rows of w from `first` on; columns is a multiple of 64, rows of x come from ck_nf4_order.
+void ck_nf4_matvec(
+    const ck_nf4 *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows,
+    size_t columns);
+
+// y ← the numbers from `first` on.
+void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count);
+void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count);

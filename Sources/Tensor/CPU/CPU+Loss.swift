@@ -27,7 +27,7 @@ private struct CrossEntropyKernel: FloatKernel {
     let (base, targets) = (logits.pointer(T.self), targets.pointer(Int32.self))
     let (nll, isCorrect) = (nll.pointer(T.Compute.self), isCorrect.pointer(UInt8.self))
     let (columns, gradientScale) = (columns, gradientScale)
-    parallelFor(rows, grain: 1) { range in
+    parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
       for m in range {
         let row = base + m * columns
         let target = Int(targets[m])

@@ -1,5 +1,5 @@
 // Matrix products. bfloat16 operands go to oneDNN where it has instructions for them; else they are widened tile by
-// tile.
+// tile. Products with few rows are in CPU+FewRows.swift.
 
 import CKernels
 
@@ -14,8 +14,9 @@ extension CPUBackend: MatMulKernels {
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
       return
     }
-    if m == 1 && !transposeA && transposeB && a.dtype != .float64 {
-      multiplyVector(a, b, rows: n, columns: k, alpha: alpha, beta: beta, into: c)
+    if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
+      multiplyFewRows(
+        a, .narrow(b), m: m, rows: n, columns: k, alpha: alpha, beta: beta, into: c)
       return
     }
     switch (a.dtype, c.dtype) {
@@ -48,38 +49,6 @@ extension CPUBackend: MatMulKernels {
     }
   }
 
-  /// c ← α·b·a + β·c for one row a (decoding): b is read once, at the speed of memory.
-  private func multiplyVector(
-    _ a: Operand, _ b: Operand, rows: Int, columns: Int, alpha: Double, beta: Double,
-    into c: Destination
-  ) {
-    let x = Scratch(Float.self, count: columns, pool: pool)
-    cast(a, into: x.destination)
-    if alpha != 1 { scale(x.destination.operand, by: alpha, into: x.destination) }
-    let y = Scratch(Float.self, count: rows, pool: pool)
-    let pairs = Scratch(
-      Float.self, count: b.dtype == .bfloat16 ? (columns + 31) / 32 * 32 : 0, pool: pool)
-    if b.dtype == .bfloat16 { ck_split_pairs(x.pointer, pairs.pointer, columns) }
-    let (vector, split, result) = (x.pointer, pairs.pointer, y.pointer)
-    let grain = max(4, (1 << 18) / columns / 4 * 4)
-    parallelFor(rows, grain: grain) { range in
-      let (first, count) = (range.lowerBound, range.count)
-      if b.dtype == .bfloat16 {
-        ck_matvec_bf16(
-          b.pointer(UInt16.self) + first * columns, split, result + first, count, columns)
-      } else {
-        ck_matvec_f32(
-          b.pointer(Float.self) + first * columns, vector, result + first, count, columns)
-      }
-    }
-    if beta == 0 {
-      cast(y.destination.operand, into: c)
-    } else {
-      if beta != 1 { scale(c.operand, by: beta, into: c) }
-      axpy(1, y.destination.operand, into: c)
-    }
-  }
-
   /// The product with oneDNN's own kernel; false where it has none.
   private func multiplyBFloat16(
     _ a: Operand, _ transposeA: Bool, _ b: Operand, _ transposeB: Bool, _ m: Int, _ n: Int,
@@ -101,26 +70,109 @@ extension CPUBackend: MatMulKernels {
     #endif
   }
 
-  /// Widens `a` whole and `b` in blocks of columns of c; results are rounded once, at the end.
+  /// The product in float32, rounded once at the end. Pieces of b that stay in cache are widened and multiplied one after
+  /// another: blocks of its rows, which are columns of c where b is read as its transpose and terms of the sums where it
+  /// is not. Many rows of c are taken a part at a time.
   private func multiplyWidened(
     _ a: Operand, _ transposeA: Bool, _ b: Operand, _ transposeB: Bool, _ m: Int, _ n: Int,
     _ k: Int, _ alpha: Double, _ beta: Double, _ c: Destination
   ) {
-    let wideA = Scratch(Float.self, count: m * k, pool: pool)
-    cast(a, into: wideA.destination)
-    let wideC = Scratch(Float.self, count: m * n, pool: pool)
-    if beta != 0 { cast(c.operand, into: wideC.destination) }
-    let block = transposeB ? min(n, max(1, (1 << 20) / k)) : n
-    let wideB = Scratch(Float.self, count: block * k, pool: pool)
-    for start in stride(from: 0, to: n, by: block) {
-      let width = min(block, n - start)
+    let (alpha, beta) = (Float(alpha), Float(beta))
+    let columns = transposeB ? k : n
+    let blockRows = min(transposeB ? n : k, max(16, (1 << 20) / columns))
+    let piece = Scratch(Float.self, count: blockRows * columns, pool: pool)
+    func widenPiece(_ first: Int, _ count: Int) {
       cast(
-        b.slice(transposeB ? start * k : 0, width * k), into: wideB.destination.slice(0, width * k))
-      Float.gemm(
-        transposeA, transposeB, m, width, k, Float(alpha), wideA.pointer, transposeA ? m : k,
-        wideB.pointer, transposeB ? k : n, Float(beta), wideC.pointer + start, n)
+        b.slice(first * columns, count * columns), into: piece.destination.slice(0, count * columns)
+      )
     }
-    cast(wideC.destination.operand, into: c)
+    if transposeB {
+      let part = transposeA ? m : min(m, max(512, (1 << 21) / k))
+      let wideA = Scratch(Float.self, count: part * k, pool: pool)
+      let wideC = Scratch(Float.self, count: part * blockRows, pool: pool)
+      for top in stride(from: 0, to: m, by: part) {
+        let height = min(part, m - top)
+        cast(a.slice(top * k, height * k), into: wideA.destination.slice(0, height * k))
+        for start in stride(from: 0, to: n, by: blockRows) {
+          let width = min(blockRows, n - start)
+          widenPiece(start, width)
+          let target = c.block(row: top, column: start, stride: n)
+          if beta != 0 { copyRows(target.operand, height, width, n, into: wideC.pointer) }
+          Float.gemm(
+            transposeA, true, height, width, k, alpha, wideA.pointer, transposeA ? m : k,
+            piece.pointer, k, beta, wideC.pointer, width)
+          copyRows(wideC.pointer, height, width, into: target, n)
+        }
+      }
+      return
+    }
+    let part = transposeA ? m : min(m, max(512, (1 << 21) / n))
+    let wideA = Scratch(Float.self, count: part * blockRows, pool: pool)
+    let wideC = Scratch(Float.self, count: c.dtype == .float32 ? 0 : part * n, pool: pool)
+    for top in stride(from: 0, to: m, by: part) {
+      let height = min(part, m - top)
+      let target = c.slice(top * n, height * n)
+      let sums = c.dtype == .float32 ? target : wideC.destination.slice(0, height * n)
+      if beta != 0, c.dtype != .float32 { cast(target.operand, into: sums) }
+      for start in stride(from: 0, to: k, by: blockRows) {
+        let count = min(blockRows, k - start)
+        widenPiece(start, count)
+        if transposeA {
+          cast(a.slice(start * m, count * m), into: wideA.destination.slice(0, count * m))
+        } else {
+          copyRows(
+            a.block(row: top, column: start, stride: k), height, count, k, into: wideA.pointer)
+        }
+        Float.gemm(
+          transposeA, false, height, n, count, alpha, wideA.pointer, transposeA ? m : count,
+          piece.pointer, n, start == 0 ? beta : 1, sums.pointer(Float.self), n)
+      }
+      if c.dtype != .float32 { cast(sums.operand, into: target) }
+    }
+  }
+
+  /// Dense y ← rows of x that are `stride` apart; x is float32 or bfloat16.
+  private func copyRows(
+    _ x: Operand, _ rows: Int, _ columns: Int, _ stride: Int, into y: UnsafeMutablePointer<Float>
+  ) {
+    parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
+      for row in range {
+        if x.dtype == .float32 {
+          (y + row * columns).update(from: x.pointer(Float.self) + row * stride, count: columns)
+        } else {
+          ck_widen(x.pointer(UInt16.self) + row * stride, y + row * columns, columns)
+        }
+      }
+    }
+  }
+
+  /// Rows of y that are `stride` apart ← dense x; y is float32 or bfloat16.
+  private func copyRows(
+    _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int, into y: Destination, _ stride: Int
+  ) {
+    parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
+      for row in range {
+        if y.dtype == .float32 {
+          (y.pointer(Float.self) + row * stride).update(from: x + row * columns, count: columns)
+        } else {
+          ck_narrow(x + row * columns, y.pointer(UInt16.self) + row * stride, columns)
+        }
+      }
+    }
+  }
+}
+
+extension Operand {
+  /// What lies from element (row, column) on, in rows that are `stride` elements apart.
+  fileprivate func block(row: Int, column: Int, stride: Int) -> Operand {
+    slice(row * stride + column, count - row * stride - column)
+  }
+}
+
+extension Destination {
+  /// What lies from element (row, column) on, in rows that are `stride` elements apart.
+  fileprivate func block(row: Int, column: Int, stride: Int) -> Destination {
+    slice(row * stride + column, count - row * stride - column)
   }
 }
 

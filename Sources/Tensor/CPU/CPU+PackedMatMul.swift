@@ -1,10 +1,10 @@
 // Products with a weight in few bits. Rows of the weight are unpacked into a tile that stays in cache and multiplied;
-// with few rows on the other side (decoding) each row of the weight is unpacked and multiplied where it is.
+// with few rows on the other side (decoding) each row of the weight is multiplied where it is (CPU+FewRows.swift).
 
 extension CPUBackend {
   /// Elements of a tile.
   private static let tileSize = 1 << 20
-  /// Rows of the other factor up to which no tile is worth while.
+  /// Rows of the other factor up to which no tile is worth while, where few rows have no kernel of their own.
   private static let directRows = 4
 
   package func matmul(
@@ -14,6 +14,12 @@ extension CPUBackend {
     guard c.count > 0 else { return }
     guard rows > 0, columns > 0 else {
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
+      return
+    }
+    if transposeWeight, m <= CPUBackend.fewRows, a.dtype != .float64, a.dtype == c.dtype,
+      w.isMultipliedInFewRows(columns: columns)
+    {
+      multiplyFewRows(a, w, m: m, rows: rows, columns: columns, alpha: 1, beta: beta, into: c)
       return
     }
     switch (a.dtype, c.dtype) {
@@ -140,6 +146,16 @@ extension CPUBackend {
             first == 0 ? beta : 1, c, columns)
         }
       }
+    }
+  }
+}
+
+extension PackedOperand {
+  /// Whether there is a kernel for products of this weight with few rows.
+  fileprivate func isMultipliedInFewRows(columns: Int) -> Bool {
+    switch self {
+    case .narrow: true
+    case .nf4: CPUBackend.multipliesFewRows(ofNF4Columns: columns)
     }
   }
 }

@@ -1,5 +1,7 @@
 // NF4: from numbers to codes and back. Every sum and rounding is in the order of bitsandbytes' CPU code.
 
+import CKernels
+
 extension CPUBackend: QuantizationKernels {
   package func quantizeNF4(
     _ x: Operand, blockSize: Int, into codes: Destination, absmax: Destination
@@ -183,6 +185,7 @@ private func quantizeShortBlock<T: KernelElement>(
 
 /// Reads a matrix in NF4: pointers to its parts, and a table of both levels of every byte.
 struct NF4Decoder: ~Copyable {
+  private let parts: ck_nf4
   private let codes: UnsafePointer<UInt8>
   private let levels: UnsafePointer<Float>
   /// For every byte the two levels it holds.
@@ -191,6 +194,7 @@ struct NF4Decoder: ~Copyable {
   private let scales: ScaleReader
 
   init(_ w: NF4Operand, pool: BufferPool) {
+    parts = ck_nf4(w)
     codes = w.codes.pointer(UInt8.self)
     levels = w.codeBook.pointer(Float.self)
     pairs = Scratch(Float.self, count: 512, pool: pool)
@@ -203,9 +207,15 @@ struct NF4Decoder: ~Copyable {
     }
   }
 
-  /// y[i] ← element first + i, for `count` elements.
+  /// y[i] ← element first + i, for `count` elements, with the processor's own instructions.
   @inline(__always)
   func decode(from first: Int, count: Int, into y: UnsafeMutablePointer<Float>) {
+    withUnsafePointer(to: parts) { ck_nf4_unpack_f32($0, first, y, count) }
+  }
+
+  /// The same plainly; the way of float64, against which that of float32 is tested.
+  @inline(__always)
+  private func decodePlainly(from first: Int, count: Int, into y: UnsafeMutablePointer<Float>) {
     let table = UnsafeRawPointer(pairs.pointer).assumingMemoryBound(to: UInt64.self)
     let target = UnsafeMutableRawPointer(y)
     let end = first + count
@@ -244,11 +254,16 @@ struct NF4Decoder: ~Copyable {
       }
       return
     }
+    if T.self == BFloat16.self {
+      let bits = UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt16.self)
+      withUnsafePointer(to: parts) { ck_nf4_unpack_bf16($0, first, bits, count) }
+      return
+    }
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 1024) { piece in
       guard let buffer = piece.baseAddress else { return }
       for start in stride(from: 0, to: count, by: 1024) {
         let length = min(1024, count - start)
-        decode(from: first + start, count: length, into: buffer)
+        decodePlainly(from: first + start, count: length, into: buffer)
         for i in 0..<length { y[start + i] = T(compute: T.Compute(buffer[i])) }
       }
     }

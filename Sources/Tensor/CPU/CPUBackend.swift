@@ -13,7 +13,7 @@ package final class CPUBackend: Backend {
   private init() { OpenBLAS.configure() }
 
   /// Elements handled by one task of an elementwise kernel.
-  static let elementwiseGrain = 16_384
+  static let elementwiseGrain = 32_768
 
   /// Rows handled by one task of a kernel that works on rows of `columns` elements.
   static func rowGrain(columns: Int) -> Int { max(1, elementwiseGrain / max(columns, 1)) }

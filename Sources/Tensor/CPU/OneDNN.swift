@@ -32,6 +32,12 @@
       return dnnl_get_effective_cpu_isa().rawValue & needed == needed
     }()
 
+    /// Whether the kernels for float32 are those of AVX2 or less.
+    static let lacksAVX512: Bool = {
+      let needed = dnnl_cpu_isa_avx512_core.rawValue
+      return dnnl_get_effective_cpu_isa().rawValue & needed != needed
+    }()
+
     /// A factor: row-major with a leading dimension, read as its transpose where the flag says so.
     struct Factor {
       let address: UnsafeRawPointer
@@ -39,6 +45,10 @@
       let isTransposed: Bool
       let dtype: DType
     }
+
+    /// Operations below which a product stays on the calling thread: a few tens of microseconds, which a second thread
+    /// halves at best, and multiplies where it has to wait for a processor.
+    private static let serialProduct = 1 << 22
 
     /// c ← α·op(a)·op(b) + β·c for float32; c [m, n] has leading dimension `ldc`.
     ///
@@ -48,7 +58,8 @@
       _ a: Factor, _ b: Factor, m: Int, n: Int, k: Int, alpha: Float, beta: Float,
       into c: UnsafeMutablePointer<Float>, ldc: Int, pool: BufferPool
     ) {
-      let threads = ThreadTeam.usableThreadCount
+      let threads =
+        2 * m * n * k < serialProduct ? 1 : ThreadTeam.usableThreadCount
       if b.isTransposed, threads > 1, min(m, n, k) >= 64, ldc == n,
         multiplyPrepared(
           a, b, m: m, n: n, k: k, alpha: alpha, beta: beta, into: c, .float32, threads, pool)

@@ -96,6 +96,10 @@ extension Float: BLASElement {
     _ c: UnsafeMutablePointer<Float>, _ ldc: Int
   ) {
     #if OneDNN
+      if PanelProduct.isFaster(m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB) {
+        PanelProduct.multiply(transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+        return
+      }
       OneDNN.multiply(
         OneDNN.Factor(address: a, leadingDimension: lda, isTransposed: transposeA, dtype: .float32),
         OneDNN.Factor(address: b, leadingDimension: ldb, isTransposed: transposeB, dtype: .float32),
