@@ -84,7 +84,8 @@ let package = Package(
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
+        "DemoAssets", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors",
+        "Tokenizer",
         "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

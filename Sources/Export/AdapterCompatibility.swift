@@ -57,7 +57,8 @@ package struct AdapterVerdict: Sendable, Hashable {
   }
 
   private mutating func convert(to form: String) {
-    steps.append("convert-adapter --to \(form) writes it in the form that \(consumer.displayName) reads")
+    steps.append(
+      "convert-adapter --to \(form) writes it in the form that \(consumer.displayName) reads")
   }
 
   /// What everybody asks: pairs of factors that fit each other and the settings.
@@ -74,7 +75,8 @@ package struct AdapterVerdict: Sendable, Hashable {
     let config = folder.form == .peft ? try? AdapterConfig(directory: folder.path) : nil
     for (module, parts) in modules.sorted(by: { $0.key < $1.key }) {
       guard let a = parts[.a], let b = parts[.b], let rank = folder.rank(parts),
-        let shapeA = try? folder.tensors.shape(of: a), let shapeB = try? folder.tensors.shape(of: b),
+        let shapeA = try? folder.tensors.shape(of: a),
+        let shapeB = try? folder.tensors.shape(of: b),
         shapeB.count == 2, rank == (folder.form == .peft ? shapeB[1] : shapeB[0]), rank > 0,
         shapeA.allSatisfy({ $0 > 0 })
       else {
@@ -123,12 +125,14 @@ package struct AdapterVerdict: Sendable, Hashable {
       problems.append("rank \(largest) is above 512, the most that vLLM can be set up for")
     }
     for key in ["rank_pattern", "alpha_pattern"] where isSet(key, folder) {
-      problems.append("\(key) is set: vLLM scales all modules by lora_alpha / r (merge the adapter)")
+      problems.append(
+        "\(key) is set: vLLM scales all modules by lora_alpha / r (merge the adapter)")
     }
     if let other = modules.keys.sorted().first(where: { module in
       !Self.projections.contains { module.hasSuffix("." + $0) }
     }) {
-      problems.append("\(other) is adapted: expected only \(Self.projections.joined(separator: ", "))")
+      problems.append(
+        "\(other) is adapted: expected only \(Self.projections.joined(separator: ", "))")
     }
     if isSet("use_rslora", folder) { notes.append("use_rslora is understood") }
   }
@@ -137,7 +141,9 @@ package struct AdapterVerdict: Sendable, Hashable {
     _ folder: AdapterFolder, _ modules: [String: [AdapterFolder.Part: String]]
   ) {
     judgePlainness(folder, modules)
-    if folder.form == .mlx { steps.append("convert-adapter --to peft makes it readable for the export") }
+    if folder.form == .mlx {
+      steps.append("convert-adapter --to peft makes it readable for the export")
+    }
     steps.append("export gguf --adapter_only makes the file that llama.cpp loads with --lora")
     for key in ["use_rslora", "alpha_pattern"] where isSet(key, folder) {
       notes.append(
@@ -163,7 +169,8 @@ package struct AdapterVerdict: Sendable, Hashable {
     let beginning = folder.settings["init_lora_weights"]?.stringValue ?? ""
     if LoRAInitialization(name: beginning)?.changesBase == true {
       problems.append(
-        "init_lora_weights is \(beginning): the adapter belongs to a changed base (merge the adapter)")
+        "init_lora_weights is \(beginning): the adapter belongs to a changed base (merge the adapter)"
+      )
     }
   }
 
@@ -195,7 +202,9 @@ package struct AdapterVerdict: Sendable, Hashable {
       for key in ["rank", "scale", "dropout"] where parameters?[key]?.doubleValue == nil {
         problems.append("lora_parameters.\(key) is missing")
       }
-      if folder.settings["num_layers"]?.integerValue == nil { problems.append("num_layers is missing") }
+      if folder.settings["num_layers"]?.integerValue == nil {
+        problems.append("num_layers is missing")
+      }
       if let rank = parameters?["rank"]?.integerValue, ranks.count == 1, ranks.first != rank {
         problems.append("lora_parameters.rank is \(rank), its tensors have \(ranks.first ?? 0)")
       }

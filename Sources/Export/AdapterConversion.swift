@@ -23,7 +23,9 @@ package struct AdapterConversion {
     if let stranger = strangers.first {
       throw .refused(path: path, problem: "tensor \(stranger) is no LoRA factor of a linear map")
     }
-    guard !known.isEmpty else { throw .refused(path: path, problem: "there is no LoRA tensor in it") }
+    guard !known.isEmpty else {
+      throw .refused(path: path, problem: "there is no LoRA tensor in it")
+    }
     var modules: [Module] = []
     for (name, parts) in known.sorted(by: {
       $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
@@ -81,7 +83,9 @@ package struct AdapterConversion {
   /// Writes the other form into the folder `output`, which is made where it is not there; the second value is what the user
   /// should know.
   package func write(to output: String) throws(ExportError) -> [String] {
-    guard FileSystem.canonicalPath(output) != FileSystem.canonicalPath(source.path) || FileSystem.canonicalPath(output) == nil
+    guard
+      FileSystem.canonicalPath(output) != FileSystem.canonicalPath(source.path)
+        || FileSystem.canonicalPath(output) == nil
     else { throw .refused(path: output, problem: "is the adapter's own folder (choose another)") }
     let plan = source.form == .peft ? try toMLX() : try toPEFT()
     do throws(FileError) { try FileSystem.makeFolder(output) } catch { throw .file(error) }
@@ -139,7 +143,8 @@ package struct AdapterConversion {
     let isDoRA = modules.contains { $0.magnitude != nil }
     for module in modules {
       guard (module.magnitude != nil) == isDoRA else {
-        throw .refused(path: path, problem: "\(module.name): expected a magnitude in all modules or none")
+        throw .refused(
+          path: path, problem: "\(module.name): expected a magnitude in all modules or none")
       }
       var a = transposed(try bytes(module.a), rows: module.rank, of: module)
       var b = transposed(try bytes(module.b), rows: module.outputSize, of: module)
@@ -241,7 +246,8 @@ package struct AdapterConversion {
   {
     let ranks = modules.map(\.rank)
     guard let rank = ranks.first, ranks.allSatisfy({ $0 == rank }) else {
-      throw .refused(path: self.path, problem: "its ranks differ, and mlx-lm has one for all modules")
+      throw .refused(
+        path: self.path, problem: "its ranks differ, and mlx-lm has one for all modules")
     }
     let names = Set(modules.map { String($0.name.split(separator: ".").last ?? "") }).sorted()
     let layers = Set(
@@ -260,8 +266,12 @@ package struct AdapterConversion {
       ("fan_in_fan_out", .bool(false)), ("inference_mode", .bool(true)),
       ("init_lora_weights", .bool(true)), ("layers_pattern", .null),
       ("layers_to_transform", isPartial ? .array(layers.map { .integer($0) }) : .null),
-      ("lora_alpha", alpha == alpha.rounded() && alpha.magnitude < 1e15 ? .integer(Int(alpha)) : .number(alpha)),
-      ("lora_dropout", .number((0..<1).contains(dropout) ? dropout : 0)), ("modules_to_save", .null),
+      (
+        "lora_alpha",
+        alpha == alpha.rounded() && alpha.magnitude < 1e15 ? .integer(Int(alpha)) : .number(alpha)
+      ),
+      ("lora_dropout", .number((0..<1).contains(dropout) ? dropout : 0)),
+      ("modules_to_save", .null),
       ("peft_type", .string("LORA")), ("r", .integer(rank)),
       ("rank_pattern", .object(JSONObject())), ("revision", .null),
       ("target_modules", .array(names.map { .string($0) })), ("task_type", .string("CAUSAL_LM")),
@@ -311,7 +321,8 @@ package struct AdapterConversion {
   }
 
   /// The elements in float32, multiplied.
-  private func floats(_ bytes: [UInt8], _ dtype: SafetensorsDType, times factor: Double) -> [UInt8] {
+  private func floats(_ bytes: [UInt8], _ dtype: SafetensorsDType, times factor: Double) -> [UInt8]
+  {
     let count = bytes.count / (dtype.bitCount / 8)
     let values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       initialized = count

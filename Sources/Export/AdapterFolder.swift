@@ -42,7 +42,8 @@ package struct AdapterFolder {
     guard let form = forms.first else {
       throw .refused(
         path: path,
-        problem: "expected adapter_model.safetensors (PEFT) or adapters.safetensors (mlx-lm), found "
+        problem:
+          "expected adapter_model.safetensors (PEFT) or adapters.safetensors (mlx-lm), found "
           + "neither")
     }
     self.form = form

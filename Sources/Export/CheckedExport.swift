@@ -67,7 +67,8 @@ package struct CheckedExport {
     guard comparison.topAgreement >= tolerance.agreement else {
       throw .threshold(
         path: path,
-        problem: "not written: \(comparison.topAgreement) of \(comparison.tokenCount) tokens have the "
+        problem:
+          "not written: \(comparison.topAgreement) of \(comparison.tokenCount) tokens have the "
           + "same first choice, below --min_agreement \(tolerance.agreement)")
     }
   }

@@ -95,29 +95,36 @@ package struct CheckpointMerge: Sendable {
     entry.shape.reduce(entry.dtype.bitCount / 8, *)
   }
 
-  /// Puts tensors into files in their order: a new one where the next would not fit, one of its own for what is larger than
-  /// `maxShardSize`.
-  static func shards(_ entries: [SafetensorsWriter.Entry], maxShardSize: Int)
+  private static func shards(_ entries: [SafetensorsWriter.Entry], maxShardSize: Int)
     -> [[SafetensorsWriter.Entry]]
   {
-    var shards: [[SafetensorsWriter.Entry]] = []
-    var current: [SafetensorsWriter.Entry] = []
-    var size = 0
-    for entry in entries {
-      let count = byteCount(entry)
+    shardIndices(entries.map(byteCount), maxShardSize: maxShardSize).map { $0.map { entries[$0] } }
+  }
+
+  /// Which tensors of the given sizes go into which file, as transformers has it: in their order, a new file where the next
+  /// would not fit, one of its own for what is larger than `maxShardSize`.
+  private static func shardIndices(_ counts: [Int], maxShardSize: Int) -> [[Int]] {
+    var shards: [[Int]] = []
+    var (current, size) = ([Int](), 0)
+    for (index, count) in counts.enumerated() {
       if count > maxShardSize {
-        shards.append([entry])
+        shards.append([index])
         continue
       }
       if size + count > maxShardSize {
         shards.append(current)
         (current, size) = ([], 0)
       }
-      current.append(entry)
+      current.append(index)
       size += count
     }
     if !current.isEmpty { shards.append(current) }
     return shards
+  }
+
+  /// The sizes of the tensors in each file.
+  package static func shardSizes(_ counts: [Int], maxShardSize: Int) -> [[Int]] {
+    shardIndices(counts, maxShardSize: maxShardSize).map { $0.map { counts[$0] } }
   }
 
   private static func name(of index: Int, among count: Int) -> String {

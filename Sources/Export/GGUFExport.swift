@@ -47,7 +47,8 @@ package struct GGUFExport: Sendable {
     do { tokenizer = try Tokenizer(directory: weights.folder) } catch { throw .tokenizer(error) }
     guard !config.oBias else {
       throw .refused(
-        path: weights.folder, problem: "attention_bias is true, which llama.cpp's qwen3 has no place for")
+        path: weights.folder,
+        problem: "attention_bias is true, which llama.cpp's qwen3 has no place for")
     }
     var entries: [(key: String, entry: GGUFWriter.Entry)] = []
     for (key, shape) in weights.keys {
@@ -139,4 +140,9 @@ package struct GGUFExport: Sendable {
     do throws(GGUFError) { try writer.commit() } catch { throw .gguf(error) }
     return try Summary(parts.map(\.entry), path: path)
   }
+}
+
+extension GGUFExport {
+  /// The number of parameters as the names of models have it: "0.60B", "75M".
+  package static func sizeLabel(_ count: Int) -> String { GGUFMetadata.sizeLabel(count) }
 }

@@ -115,7 +115,8 @@ package final class GGUFModel: WeightSource {
           scale: alpha / Double(a.shape[0]))
       }
       guard 2 * deltas.count == file.tensors.count else {
-        throw .header(path: path, offset: 0, problem: "it has tensors that the model has no use for")
+        throw .header(
+          path: path, offset: 0, problem: "it has tensors that the model has no use for")
       }
       return deltas
     } catch { throw .gguf(error) }

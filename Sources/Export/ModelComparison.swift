@@ -63,7 +63,8 @@ package struct ModelComparison: Sendable, Hashable {
     for row in rows {
       for id in row.inputIDs where id < 0 || Int(id) >= size {
         throw .refused(
-          path: "\(row.file):\(row.line)", problem: "token \(id) is beyond the vocabulary of \(size)")
+          path: "\(row.file):\(row.line)",
+          problem: "token \(id) is beyond the vocabulary of \(size)")
       }
     }
     let documents = rows.map(\.inputIDs)

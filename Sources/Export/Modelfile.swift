@@ -90,7 +90,9 @@ private struct ChatForm {
     }
     guard let plain = rendered([("user", "U-1")]),
       let user = plain.firstRange(of: turn("user", "U-1")),
-      let whole = rendered([("system", "S-1"), ("user", "U-1"), ("assistant", "A-1"), ("user", "U-2")])
+      let whole = rendered([
+        ("system", "S-1"), ("user", "U-1"), ("assistant", "A-1"), ("user", "U-2"),
+      ])
     else { return nil }
     let answer = "\(Self.header)assistant\n"
     let tail = plain[user.upperBound...]

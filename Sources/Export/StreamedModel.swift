@@ -23,8 +23,7 @@ package struct StreamedModel {
   /// V.
   package var vocabSize: Int { source.config.vocabSize }
 
-  /// The scores of the next token after the given positions of the documents behind one another.  → [P · V], and Σ of how
-  /// many positions there are
+  /// The scores of the next token after the given positions of the documents behind one another.  → [P · V]
   package func logits(_ documents: [[Int32]], at positions: [Int]) throws(ExportError) -> [Float] {
     let model = QwenModel(source.config)
     LowRankDelta.attach(deltas, to: model)
@@ -65,9 +64,10 @@ package struct StreamedModel {
     }
   }
 
-  private static let embedding = -1
-  private static let norm = -2
-  private static let head = -3
+  // Beside the numbers of blocks, and of what comes before the first one.
+  private static let embedding = -2
+  private static let norm = -3
+  private static let head = -4
 
   /// The number of the block that a tensor belongs to; below 0 for what is outside the blocks.
   private static func block(of key: String) -> Int {

@@ -63,7 +63,7 @@ extension BlockEncoding {
   }
 
   /// For each of 8 sub-blocks the scale s and minimum m ≥ 0 with the least Σ w·(s·q − m − x)², w = rms(x) + |x|, among the
-  /// least-squares fits to 22 roundings, and the q of that fit.
+  /// least-squares fits to 22 roundings one after the other, and the q of that fit.
   private static func affineScales(_ x: UnsafeBufferPointer<SIMD8<Float>>) -> (
     scales: SIMD8<Float>, minima: SIMD8<Float>, codes: [SIMD8<Float>]
   ) {
@@ -101,10 +101,12 @@ extension BlockEncoding {
     }
     var minimum = low
     for step in 0...20 {
-      let inverse = Lanes(repeating: -1 + 0.1 * Float(step) + 15) / span
+      // The minimum of the best fit so far is where the next trial begins.
+      let rest = (high - minimum).replacing(with: 1, where: isFlat)
+      let inverse = Lanes(repeating: -1 + 0.1 * Float(step) + 15) / rest
       var (sumL, sumL2, sumXL) = (zero, zero, zero)
       for i in 0..<32 {
-        let q = nearest(inverse * (x[i] - low)).clamped(lowerBound: zero, upperBound: top)
+        let q = nearest(inverse * (x[i] - minimum)).clamped(lowerBound: zero, upperBound: top)
         trial[i] = q
         let weighted = weights[i] * q
         sumL += weighted

@@ -34,7 +34,9 @@ struct FileTests {
     let writer = try GGUFWriter(path: path, metadata: Self.metadata, entries: Self.entries)
     let values: [[Float]] = [
       (0..<6).map { Float($0) },
-      (0..<8).map { HalfFloat.float(HalfFloat.bits(HalfFloat.float(HalfFloat.bits(Float($0))) / 3)) },
+      (0..<8).map {
+        HalfFloat.float(HalfFloat.bits(HalfFloat.float(HalfFloat.bits(Float($0))) / 3))
+      },
       Array(try BlockFixture().floats("gauss.x").prefix(512)),
     ]
     for (entry, values) in zip(Self.entries, values) {
@@ -77,7 +79,8 @@ struct FileTests {
     for _ in 0..<600 {
       var bytes = whole
       for _ in 0..<Int.random(in: 1...3, using: &generator) {
-        bytes[Int.random(in: 4..<head, using: &generator)] = [0, 1, 0x7F, 0x80, 0xFF, 9]
+        bytes[Int.random(in: 4..<head, using: &generator)] =
+          [0, 1, 0x7F, 0x80, 0xFF, 9]
           .randomElement(using: &generator) ?? 0
       }
       try AtomicFile.write(bytes, to: folder("changed.gguf"))

@@ -33,7 +33,8 @@ struct ExportGGUF: ParsableCommand {
   @Flag(help: "Write the adapter alone; the model is only looked at.")
   var adapterOnly = false
 
-  @Option(help: ArgumentHelp("Name of the model in the file (default: its folder's).", valueName: "text"))
+  @Option(
+    help: ArgumentHelp("Name of the model in the file (default: its folder's).", valueName: "text"))
   var name: String?
 
   @Option(
@@ -98,7 +99,9 @@ struct ExportGGUF: ParsableCommand {
         comparison,
         within: CheckedExport.Tolerance(
           divergence: maxKl ?? usual.divergence, agreement: minAgreement ?? usual.agreement))
-    } file: { ExportError.file($0) }
+    } file: {
+      ExportError.file($0)
+    }
     if let summary {
       Diagnostics.notice(
         "\(outputFile): \(megabytes(summary.byteCount)), tensors: \(summary.countsText)")
