@@ -115,6 +115,9 @@ package struct AdapterConversion {
   /// The key under which PEFT's settings travel in mlx-lm's, which ignores it.
   private static let peftKey = "peft_config"
 
+  /// Numbers of a factor that is filled up.
+  private static let maximumElements = 1 << 31
+
   // MARK: To mlx-lm
 
   private func toMLX() throws(ExportError) -> Plan {
@@ -133,6 +136,10 @@ package struct AdapterConversion {
     }
     var plan = Plan()
     let rank = modules.map(\.rank).max() ?? 1
+    for module in modules
+    where rank > Self.maximumElements / max(module.inputSize, module.outputSize) {
+      throw .refused(path: path, problem: "\(module.name) is too large for rank \(rank)")
+    }
     let scale = config.scale(of: modules[0].name)
     if modules.contains(where: { $0.rank != rank }) {
       plan.notes.append("ranks differ: the smaller ones are filled up with zeros to \(rank)")

@@ -38,9 +38,9 @@ package enum BlockEncoding {
   private static func check(_ values: [Float], _ type: GGMLType) throws(Fault) {
     var largest: Float = 0
     for value in values {
-      // A NaN makes the sum one; it is looked for only then.
+      // The comparison is false for what is no number.
+      guard value.magnitude <= .greatestFiniteMagnitude else { throw .notFinite }
       largest = max(largest, value.magnitude)
-      if !(value.magnitude <= .greatestFiniteMagnitude) { throw .notFinite }
     }
     if largest > type.largestMagnitude { throw .tooLarge(largest) }
   }

@@ -203,19 +203,23 @@ struct GGUFExportTests {
     #expect(try FileSystem.list(folder.path).count == 1)
   }
 
-  @Test("numbers that half precision cannot hold are refused by name")
+  @Test("numbers that half precision cannot hold, and those that are none, are refused by name")
   func tooLarge() throws {
-    let folder = try TestFolder()
-    let path = Fixture.root + "/adapters/qwen3"
-    let weights = try MergedWeights(folder: path, adapter: path + "/rslora/end")
-    var delta = try #require(weights.deltas.values.first)
-    delta.b = delta.b.scaled(by: 1e12)
-    let merged = delta.merged(
-      into: .zeros([delta.b.shape[0], delta.a.shape[1]]), rows: 0..<delta.b.shape[0])
-    #expect(throws: BlockEncoding.Fault.self) {
-      try BlockEncoding.encode(merged.array(of: Float.self), as: .f16)
+    let (folder, path) = (try TestFolder(), Fixture.root + "/adapters/qwen3")
+    try FileSystem.copyFolder(path + "/rslora/end", to: folder("a"))
+    let text = try FileSystem.readText(folder("a/adapter_config.json"))
+    for (alpha, problem) in [("1e9", "half precision"), ("1e300", "infinite or none")] {
+      let changed = text.replacing("\"lora_alpha\": 6", with: "\"lora_alpha\": \(alpha)")
+      try #require(changed != text)
+      try AtomicFile.write(changed, to: folder("a/adapter_config.json"))
+      let weights = try MergedWeights(folder: path, adapter: folder("a"))
+      var merge = CheckpointMerge()
+      merge.dtype = .float16
+      let error = #expect(throws: ExportError.self) { try merge.write(weights, to: folder.path) }
+      #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
+      #expect(error?.description.contains("_proj.weight") == true)
+      #expect(FileSystem.kind(of: folder("model.safetensors")) == nil)
     }
-    _ = folder
   }
 
   @Test("a Modelfile renders as the model's own template does")
