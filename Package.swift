@@ -71,12 +71,21 @@ let package = Package(
         "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
       ]),
+    // What becomes of a trained model: merged checkpoints, GGUF files, adapters in other forms.
+    .target(name: "GGUF", dependencies: ["Tensor", "Files"]),
+    .target(
+      name: "Export",
+      dependencies: [
+        "GGUF", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
+        "ChatTemplate", "Files", "OrderedJSON",
+      ]),
     // The demo model and the sample data, inside the program.
     .target(name: "DemoAssets"),
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
+        "DemoAssets", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors",
+        "Tokenizer",
         "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -114,6 +123,13 @@ let package = Package(
       dependencies: [
         "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON", "TensorTestSupport",
+      ]),
+    .testTarget(name: "GGUFTests", dependencies: ["GGUF", "Tensor", "Files", "OrderedJSON"]),
+    .testTarget(
+      name: "ExportTests",
+      dependencies: [
+        "Export", "GGUF", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors",
+        "Tokenizer", "Files", "OrderedJSON",
       ]),
     .testTarget(name: "CLITests", dependencies: ["qwen-sft", "OrderedJSON", "Files"]),
   ],

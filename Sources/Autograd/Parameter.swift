@@ -40,6 +40,12 @@ public final class Parameter {
     }
   }
 
+  /// Gives the value up, as before it was materialised.
+  package func dematerialize() {
+    storage = nil
+    version += 1
+  }
+
   /// Changes the value in place: while `body` runs, nobody else holds it unless a tape does.
   package func update(_ body: (inout Tensor) -> Void) {
     guard var value = storage.take() else {

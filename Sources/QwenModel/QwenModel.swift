@@ -50,6 +50,12 @@ public final class QwenModel: Module {
     model(batch, on: tape, cache: cache, checkpointing: checkpointing, observe: nil)
   }
 
+  /// The same without a cache; `willRun` is called with the number of each block before it runs, so that weights need not
+  /// all be there at once.
+  package func hidden(_ batch: TokenBatch, on tape: Tape, willRun: (Int) -> Void) -> Variable {
+    model(batch, on: tape, cache: nil, checkpointing: false, observe: nil, willRun: willRun)
+  }
+
   /// Scores of the next token after each of the hidden states.  hidden [N, C] → [N, V]
   public func logits(_ hidden: Variable) -> Variable {
     hidden.tape.record(LinearMap(hasBias: false), [hidden, hidden.tape.leaf(headWeight)])
@@ -82,7 +88,7 @@ public final class QwenDecoder: Module {
   /// The normalised hidden state of every token.  → [N, C]
   package func callAsFunction(
     _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Checkpointing,
-    observe: ((Int?, String, Variable) -> Void)?
+    observe: ((Int?, String, Variable) -> Void)?, willRun: (Int) -> Void = { _ in }
   ) -> Variable {
     // 1. Look the tokens up.
     var x = embedTokens(  // [N, C]
@@ -94,6 +100,7 @@ public final class QwenDecoder: Module {
     let context = AttentionContext(
       cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, cache: cache)
     for (index, layer) in layers.elements.enumerated() {
+      willRun(index)
       switch checkpointing.memory(ofBlock: index, of: layers.elements.count) {
       case .everything:
         x = layer(x, context, observe: observe.map { observe in { observe(index, $0, $1) } })

@@ -5,7 +5,7 @@
 struct BytePairEncoder: Sendable {
   /// The token strings.
   let vocabulary: Vocabulary
-  private let merges: MergeTable
+  let merges: MergeTable
   /// The token of each byte, −1 where the vocabulary has none.
   private let byteIDs: [Int32]
   /// Whether a word that is a token is not merged up from its bytes.

@@ -40,6 +40,15 @@ struct MergeTable: Sendable {
     slots[slot(of: Self.pair(left, right))].merge
   }
 
+  /// The pairs that merge, the earliest first.
+  var orderedPairs: [(left: Int32, right: Int32)] {
+    slots.filter { $0.pair != .max }.sorted { $0.merge < $1.merge }.map {
+      (
+        Int32(truncatingIfNeeded: $0.pair >> 32), Int32(truncatingIfNeeded: $0.pair)
+      )
+    }
+  }
+
   /// How early a merge is.
   @inline(__always)
   static func rank(_ merge: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: merge >> 32) }

@@ -123,6 +123,30 @@ public final class Tokenizer: Sendable {
   /// Whether decoding can leave the token out.
   public func isSpecial(_ id: Int32) -> Bool { added.tokens[id]?.isSpecial ?? false }
 
+  /// The merges as pairs of strings in the vocabulary, the earliest first. A pair that a file names twice is where it was
+  /// named last.
+  public var merges: [(left: String, right: String)] {
+    model.merges.orderedPairs.map { left, right in
+      (string(left), string(right))
+    }
+  }
+
+  /// The string of a token of the model's own vocabulary; empty where there is none.
+  private func string(_ id: Int32) -> String {
+    model.vocabulary.range(of: id).map {
+      String(decoding: model.vocabulary.contents[$0], as: UTF8.self)
+    } ?? ""
+  }
+
+  /// llama.cpp's name of the way text is cut into words.
+  package var preTokenizerName: String {
+    switch pattern {
+    case .qwen2: "qwen2"
+    case .qwen35: "qwen35"
+    case .gpt2: "gpt-2"
+    }
+  }
+
   /// The id of a token given by its string in the vocabulary ("Ġthe" for " the"), or nil.
   public func tokenID(for token: String) -> Int32? {
     let content = Array(token.utf8)

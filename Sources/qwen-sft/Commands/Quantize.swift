@@ -49,8 +49,4 @@ struct Quantize: ParsableCommand {
       "\(outputDir): \(summary.quantizedCount) linear maps quantized, "
         + "\(megabytes(summary.sourceByteCount)) → \(megabytes(summary.byteCount))")
   }
-
-  private func megabytes(_ count: Int) -> String {
-    fixed(Double(count) / 1e6, digits: 1) + " MB"
-  }
 }

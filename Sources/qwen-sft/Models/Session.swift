@@ -40,7 +40,14 @@ enum Session {
   /// Ids that end an answer: those of generation_config.json, config.json, `<|im_end|>` and `<|endoftext|>`.
   static func stopIDs(_ folder: String, model: QwenModel, tokenizer: Tokenizer) throws -> Set<Int32>
   {
-    var ids = Set(model.config.eosTokenIDs.map { Int32($0) })
+    try stopIDs(folder, config: model.config, tokenizer: tokenizer)
+  }
+
+  /// The same of a model that is not loaded.
+  static func stopIDs(_ folder: String, config: QwenConfig, tokenizer: Tokenizer) throws
+    -> Set<Int32>
+  {
+    var ids = Set(config.eosTokenIDs.map { Int32($0) })
     let path = FileSystem.join(folder, "generation_config.json")
     if FileSystem.kind(of: path) == .file {
       let value: JSON
