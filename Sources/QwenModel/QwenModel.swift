@@ -53,7 +53,7 @@ public final class QwenModel: Module {
   /// The same without a cache; `willRun` is called with the number of each block before it runs, so that weights need not
   /// all be there at once.
   package func hidden(_ batch: TokenBatch, on tape: Tape, willRun: (Int) -> Void) -> Variable {
-    model(batch, on: tape, cache: nil, checkpointing: false, observe: nil, willRun: willRun)
+    model(batch, on: tape, cache: nil, checkpointing: .off, observe: nil, willRun: willRun)
   }
 
   /// Scores of the next token after each of the hidden states.  hidden [N, C] → [N, V]
