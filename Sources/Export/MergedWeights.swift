@@ -130,6 +130,20 @@ package final class MergedWeights {
     } catch { throw .checkpoint(error) }
   }
 
+  /// The whole tensor `key` as the model's folder has it. A matrix in bfloat16 or float32 stays in the mapped file; all else is
+  /// float32.
+  package func base(_ key: String, shape: [Int]) throws(ExportError) -> Tensor {
+    let dtype: DType
+    switch storedDType(of: key) {
+    case .bf16? where shape.count == 2: dtype = .bfloat16
+    case .f32?: dtype = .float32
+    default: return try base(key, rows: 0..<shape[0], of: shape)
+    }
+    do throws(SafetensorsError) {
+      return try checkpoint.tensor(key, dtype: dtype, on: device)
+    } catch { throw .checkpoint(error) }
+  }
+
   /// The weight `key` quantized to NF4 and back, float32: what a QLoRA run computes with.
   package func requantized(_ key: String, as format: QuantizedTensor.Format) throws(ExportError)
     -> Tensor

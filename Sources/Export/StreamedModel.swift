@@ -26,6 +26,7 @@ package struct StreamedModel {
   /// The scores of the next token after the given positions of the documents behind one another.  → [P · V]
   package func logits(_ documents: [[Int32]], at positions: [Int]) throws(ExportError) -> [Float] {
     let model = QwenModel(source.config)
+    model.computeDType = .float32
     LowRankDelta.attach(deltas, to: model)
     let parameters = Dictionary(grouping: model.namedParameters()) { Self.block(of: $0.key) }
     let batch = TokenBatch(documents, on: device)

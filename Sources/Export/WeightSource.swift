@@ -7,7 +7,7 @@ package import Tensor
 package protocol WeightSource: AnyObject {
   /// The architecture.
   var config: QwenConfig { get }
-  /// The tensor `key` of extents `shape`, float32.
+  /// The tensor `key` of extents `shape`: float32, or bfloat16 for a matrix.
   func weight(_ key: String, shape: [Int]) throws(ExportError) -> Tensor
 }
 
@@ -26,6 +26,6 @@ package final class BaseWeights: WeightSource {
     if let quantization, !weights.isQuantized, key.hasSuffix("_proj.weight") {
       return try weights.requantized(key, as: quantization)
     }
-    return try weights.base(key, rows: 0..<shape[0], of: shape)
+    return try weights.base(key, shape: shape)
   }
 }
