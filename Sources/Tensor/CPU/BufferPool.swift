@@ -1,5 +1,6 @@
 // Buffers by size class. A buffer that is given back waits for the next request of its class. What waits is bounded:
-// data of ever-changing lengths would otherwise leave a peak of its own in every class.
+// the phases of a step, and data of ever-changing lengths, would otherwise leave a peak of their own in every class.
+// Large buffers are mappings of their own, so that what is given back to the system is really gone.
 
 import Glibc
 import Synchronization
@@ -21,7 +22,7 @@ package final class BufferPool: Sendable {
   }
   private let state = Mutex(State())
 
-  /// Bytes that may be reserved beyond one and a half times the largest need.
+  /// Bytes that may be reserved beyond the largest need.
   private static let slack = 64 << 20
 
   /// Size of a huge page, and from which size on buffers ask for them.
@@ -48,7 +49,7 @@ package final class BufferPool: Sendable {
   }
 
   /// A waiting buffer for a request of `size`, or nil and the buffers that have to go before one more is taken.
-  private func take(_ size: Int, from state: inout State) -> (Buffer?, surplus: [UInt]) {
+  private func take(_ size: Int, from state: inout State) -> (Buffer?, surplus: [Buffer]) {
     state.clock += 1
     state.shelves[size, default: Shelf()].lastUse = state.clock
     if let address = state.shelves[size]?.addresses.popLast() {
@@ -56,7 +57,7 @@ package final class BufferPool: Sendable {
       return (Buffer(address: address, byteCount: size), [])
     }
     let need = max(state.need, state.statistics.liveByteCount + size)
-    let limit = need + need / 2 + BufferPool.slack
+    let limit = need + BufferPool.slack
     if state.statistics.reservedByteCount + size > limit {
       // One up to twice as large serves as well, and costs nothing.
       var larger = BufferPool.sizeClass(size + 1)
@@ -69,13 +70,13 @@ package final class BufferPool: Sendable {
       }
     }
     // Else what has not been asked for longest goes.
-    var surplus: [UInt] = []
+    var surplus: [Buffer] = []
     while state.statistics.reservedByteCount + size > limit {
       let oldest = state.shelves.filter { !$1.addresses.isEmpty }.min {
         $0.value.lastUse < $1.value.lastUse
       }
       guard let oldest, let address = state.shelves[oldest.key]?.addresses.popLast() else { break }
-      surplus.append(address)
+      surplus.append(Buffer(address: address, byteCount: oldest.key))
       state.statistics.reservedByteCount -= oldest.key
     }
     state.statistics.missCount += 1
@@ -103,10 +104,12 @@ package final class BufferPool: Sendable {
   /// Returns all waiting buffers to the system.
   package func trim() {
     let unused = state.withLock { state in
-      let addresses = state.shelves.flatMap { size, shelf in shelf.addresses.map { (size, $0) } }
+      let buffers = state.shelves.flatMap { size, shelf in
+        shelf.addresses.map { Buffer(address: $0, byteCount: size) }
+      }
       state.shelves = [:]
-      state.statistics.reservedByteCount -= addresses.reduce(0) { $0 + $1.0 }
-      return addresses.map(\.1)
+      state.statistics.reservedByteCount -= buffers.reduce(0) { $0 + $1.byteCount }
+      return buffers
     }
     give(unused)
   }
@@ -120,21 +123,49 @@ package final class BufferPool: Sendable {
   }
 
   /// Returns buffers to the system.
-  private func give(_ addresses: [UInt]) {
-    for address in addresses { free(UnsafeMutableRawPointer(bitPattern: address)) }
+  private func give(_ buffers: [Buffer]) {
+    for buffer in buffers {
+      let pointer = UnsafeMutableRawPointer(bitPattern: buffer.address)
+      if buffer.byteCount >= BufferPool.largeSize {
+        munmap(pointer, buffer.byteCount)
+      } else {
+        free(pointer)
+      }
+    }
   }
 
   private func takeFromSystem(_ size: Int) -> UInt {
     for attempt in 0..<2 {
-      var pointer: UnsafeMutableRawPointer?
       let isLarge = size >= BufferPool.largeSize
-      if posix_memalign(&pointer, isLarge ? BufferPool.hugePageSize : 64, size) == 0, let pointer {
-        // Matrix products walk over megabytes: pages of 4 KB would cost them a tenth in address translation.
-        if isLarge { madvise(pointer, size, MADV_HUGEPAGE) }
-        return UInt(bitPattern: pointer)
+      if let address = isLarge ? BufferPool.mapped(size) : BufferPool.allocated(size) {
+        return address
       }
       if attempt == 0 { trim() }
     }
     preconditionFailure("out of memory: the system has no \(size) bytes left for a tensor")
+  }
+
+  private static func allocated(_ size: Int) -> UInt? {
+    var pointer: UnsafeMutableRawPointer?
+    guard posix_memalign(&pointer, 64, size) == 0, let pointer else { return nil }
+    return UInt(bitPattern: pointer)
+  }
+
+  /// A mapping that begins at a huge page: matrix products walk over megabytes, and pages of 4 KB would cost them a tenth
+  /// in address translation.
+  private static func mapped(_ size: Int) -> UInt? {
+    let length = size + hugePageSize
+    guard
+      let start = mmap(
+        nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      start != MAP_FAILED
+    else { return nil }
+    // The ends beyond the aligned part go back at once. Sizes of large classes are whole pages.
+    let head = (hugePageSize - Int(bitPattern: start) % hugePageSize) % hugePageSize
+    if head > 0 { munmap(start, head) }
+    let first = start + head
+    munmap(first + size, length - head - size)
+    madvise(first, size, MADV_HUGEPAGE)
+    return UInt(bitPattern: first)
   }
 }
