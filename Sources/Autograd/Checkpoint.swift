@@ -29,7 +29,7 @@ private struct Checkpoint: Primitive {
     return (body.run(tape.constant(inputs[0])).value, inputs[0])
   }
 
-  func backward(_ dy: Tensor, _ x: Tensor, into gradients: inout InputGradients) {
+  func backward(_ dy: consuming Tensor, _ x: Tensor, into gradients: inout InputGradients) {
     let tape = Tape(mode: .replaying, randomness: randomness)
     let input = gradients.needs[0] ? tape.input(x) : tape.constant(x)
     tape.backward(from: body.run(input), seed: dy)

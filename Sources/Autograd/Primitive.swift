@@ -12,7 +12,11 @@ package protocol Primitive: Sendable {
   /// Computes the output, and keeps what backward will need for the inputs that `needs` names.
   func forward(_ inputs: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   /// Adds the gradients of the inputs, given that of the output.
-  func backward(_ dy: Tensor, _ residuals: Residuals, into gradients: inout InputGradients)
+  ///
+  /// Both arguments are handed over: a rule that takes them as `consuming` may reuse their memory, or give it back
+  /// before it asks for more.
+  func backward(
+    _ dy: consuming Tensor, _ residuals: consuming Residuals, into gradients: inout InputGradients)
 }
 
 /// Which inputs of an operation need a gradient.

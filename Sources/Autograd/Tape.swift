@@ -23,8 +23,11 @@ public final class Tape {
     case parameter(Parameter)
     case input
     case operation(
-      inputs: [Int32], needs: GradientMask, backward: (Tensor, inout InputGradients) -> Void)
+      inputs: [Int32], needs: GradientMask, backward: Backward)
   }
+
+  /// The rule of one node with what it kept; it can be called once.
+  private typealias Backward = (consuming Tensor, inout InputGradients) -> Void
 
   /// Whether operations are recorded.
   public let mode: Mode
@@ -79,7 +82,14 @@ public final class Tape {
     let needs = needs(of: inputs, for: P.name)
     let (output, residuals) = primitive.forward(inputs.map(\.value), needs: needs)
     guard mode != .inference, always || !needs.isEmpty else { return constant(output) }
-    append(primitive, inputs, needs) { residuals }
+    // The rule takes its residuals out, so that it alone holds them.
+    var kept = Optional(residuals)
+    append(primitive, inputs, needs) {
+      guard let residuals = kept.take() else {
+        preconditionFailure("backward: \(P.name) has been walked already")
+      }
+      return residuals
+    }
     return Variable(value: output, tape: self, node: Int32(nodes.count - 1))
   }
 
@@ -126,21 +136,26 @@ public final class Tape {
   ///
   /// `seed` is the gradient of `output` itself; 1 when left out, for a scalar. Walks nodes last to first and frees
   /// what they kept on the way. A tape can be walked once.
-  public func backward(from output: Variable, seed: Tensor? = nil) {
-    precondition(output.tape === self, "backward: the variable is of another tape")
-    guard output.needsGradient else { return }
+  public func backward(from output: consuming Variable, seed: consuming Tensor? = nil) {
+    let (isOwn, last) = (output.tape === self, Int(output.node))
+    let (shape, dtype) = (output.shape, output.dtype)
+    precondition(isOwn, "backward: the variable is of another tape")
+    guard last >= 0 else { return }
     precondition(!wasWalked, "backward: the tape has been walked already")
     wasWalked = true
-    precondition(seed != nil || output.shape.count == 1, "backward: \(output.shape) needs a seed")
-    if let seed {
+    var first = seed
+    precondition(first != nil || shape.count == 1, "backward: \(shape) needs a seed")
+    if first == nil { first = Tensor.ones(like: output.value) }
+    // Nothing needs the output itself any more.
+    _ = consume output
+    if let first {
       precondition(
-        seed.shape == output.shape && seed.dtype == output.dtype,
-        "backward: seed \(seed.shape) \(seed.dtype.rawValue) for \(output.shape) \(output.dtype.rawValue)"
-      )
+        first.shape == shape && first.dtype == dtype,
+        "backward: seed \(first.shape) \(first.dtype.rawValue) for \(shape) \(dtype.rawValue)")
     }
-    var gradients = [Tensor?](repeating: nil, count: Int(output.node) + 1)
-    gradients[Int(output.node)] = seed ?? Tensor.ones(like: output.value)
-    nodes.removeSubrange((Int(output.node) + 1)...)
+    var gradients = [Tensor?](repeating: nil, count: last + 1)
+    gradients[last] = first.take()
+    nodes.removeSubrange((last + 1)...)
     while let node = nodes.popLast() {
       let index = nodes.count
       guard let dy = gradients.popLast().flatMap({ $0 }) else { continue }
@@ -150,7 +165,7 @@ public final class Tape {
       case .input:
         inputGradients[Int32(index)] = dy
       case .operation(let inputs, let needs, let backward):
-        walk(dy, inputs, needs, backward, &gradients)
+        walk(consume dy, inputs, needs, backward, &gradients)
       }
     }
   }
@@ -159,8 +174,8 @@ public final class Tape {
   public func gradient(of input: Variable) -> Tensor? { inputGradients[input.node] }
 
   private func walk(
-    _ dy: Tensor, _ inputs: [Int32], _ needs: GradientMask,
-    _ backward: (Tensor, inout InputGradients) -> Void, _ gradients: inout [Tensor?]
+    _ dy: consuming Tensor, _ inputs: [Int32], _ needs: GradientMask, _ backward: Backward,
+    _ gradients: inout [Tensor?]
   ) {
     // Slots are taken out of their places, so that each sum has one holder and grows in place.
     var slots = [Tensor?](repeating: nil, count: inputs.count)

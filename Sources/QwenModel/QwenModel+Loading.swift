@@ -73,13 +73,16 @@ extension QwenModel {
       try loadQuantized(plan, checkpoint, options, on: device)
       for (key, parameter) in plan.dense {
         // What is not quantized stays in the checkpoint's 16 bits where that is large: embedding and head.
-        let stored = try checkpoint.dtype(of: key)
-        let keepsType =
-          plan.isQuantized && parameter.shape.rank == 2 && stored == .bf16
-          && options.dtype == .float32
+        var dtype = options.dtype
+        if plan.isQuantized && parameter.shape.rank == 2 && dtype == .float32 {
+          switch try checkpoint.dtype(of: key) {
+          case .bf16: dtype = .bfloat16
+          case .f16: dtype = .float16
+          default: break
+          }
+        }
         parameter.value = try checkpoint.tensor(
-          key, dtype: keepsType ? .bfloat16 : options.dtype, placement: options.placement,
-          on: device)
+          key, dtype: dtype, placement: options.placement, on: device)
       }
     } catch { throw .checkpoint(error) }
     if plan.isQuantized {

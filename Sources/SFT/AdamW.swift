@@ -3,7 +3,7 @@
 package import Autograd
 package import Tensor
 
-/// AdamW with bias correction (Loshchilov & Hutter 2019; torch.optim.AdamW). Moments are float32.
+/// AdamW with bias correction (Loshchilov & Hutter 2019; torch.optim.AdamW). Moments are float32 or in 8 bits.
 package final class AdamW {
   /// A parameter with its state.
   package final class Slot {
@@ -15,18 +15,18 @@ package final class AdamW {
     package let decays: Bool
     /// Whether LoRA+ gives it the higher learning rate: B, and everything with one axis.
     package let isFast: Bool
-    /// Running means of the gradient and of its square, float32, like the parameter.
-    package var firstMoment, secondMoment: Tensor
+    /// Running means of the gradient and of its square.
+    package var firstMoment, secondMoment: Moment
 
-    init(key: String, parameter: Parameter) {
+    init(key: String, parameter: Parameter, kind: OptimizerKind) {
       self.key = key
       self.parameter = parameter
       decays = AdamW.decays(key)
       isFast = key.hasSuffix("lora_B.weight") || parameter.shape.rank == 1
       // Two buffers: the moments are updated in place.
-      let dtype = parameter.value.dtype.accumulation
-      firstMoment = parameter.value.zerosLike(dtype: dtype)
-      secondMoment = parameter.value.zerosLike(dtype: dtype)
+      let in8Bits = kind.keeps8Bits(key: key, count: parameter.shape.count)
+      firstMoment = Moment(of: parameter.value, in8Bits: in8Bits)
+      secondMoment = Moment(of: parameter.value, in8Bits: in8Bits)
     }
   }
 
@@ -42,9 +42,9 @@ package final class AdamW {
   /// `loraPlusRatio` times the rate of A.
   package init(
     _ parameters: [(key: String, parameter: Parameter)], beta1: Double, beta2: Double,
-    epsilon: Double, weightDecay: Double, loraPlusRatio: Double = 1
+    epsilon: Double, weightDecay: Double, loraPlusRatio: Double = 1, kind: OptimizerKind = .adamw
   ) {
-    slots = parameters.map { Slot(key: $0.key, parameter: $0.parameter) }
+    slots = parameters.map { Slot(key: $0.key, parameter: $0.parameter, kind: kind) }
     stepCount = 0
     self.beta1 = beta1
     self.beta2 = beta2

@@ -27,6 +27,7 @@ package struct RunFingerprint: Sendable {
     add("warmup_steps", config.warmupSteps)
     add("warmup_ratio", config.warmupRatio)
     add("weight_decay", config.weightDecay)
+    add("optim", config.optim.rawValue)
     add("adam_beta1", config.adamBeta1)
     add("adam_beta2", config.adamBeta2)
     add("adam_epsilon", config.adamEpsilon)

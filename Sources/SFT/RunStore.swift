@@ -191,12 +191,30 @@ package struct RunStore {
   private func writeOptimizer(_ optimizer: AdamW, to directory: String) throws(TrainingError) {
     var tensors: [(key: String, tensor: Tensor)] = []
     for slot in optimizer.slots {
-      tensors.append(("first." + slot.key, slot.firstMoment))
-      tensors.append(("second." + slot.key, slot.secondMoment))
+      for (name, moment) in [("first.", slot.firstMoment), ("second.", slot.secondMoment)] {
+        tensors.append((name + slot.key, moment.values))
+        if let scales = moment.scales {
+          tensors.append((name + slot.key + RunStore.scalesSuffix, scales))
+        }
+      }
     }
     do {
       try SafetensorsWriter.write(tensors, to: FileSystem.join(directory, "optimizer.safetensors"))
     } catch { throw .tensors(error) }
+  }
+
+  /// What follows the key of a moment in 8 bits to make that of its scales.
+  private static let scalesSuffix = ".absmax"
+
+  private func moment(_ key: String, of file: Checkpoint, like expected: Moment, _ path: String)
+    throws(TrainingError) -> Moment
+  {
+    var moment = expected
+    moment.values = try tensor(key, of: file, like: expected.values, path)
+    if let scales = expected.scales {
+      moment.scales = try tensor(key + RunStore.scalesSuffix, of: file, like: scales, path)
+    }
+    return moment
   }
 
   private func write(_ json: JSON, _ name: String, in directory: String) throws(FileError) {
@@ -247,12 +265,12 @@ package struct RunStore {
     let weights = try self.weights(in: path)
     let moments = try checkpoint(FileSystem.join(path, "optimizer.safetensors"))
     let read = try read(weights, model: model, optimizer: optimizer, path)
-    var values: [(first: Tensor, second: Tensor)] = []
+    var values: [(first: Moment, second: Moment)] = []
     for slot in optimizer.slots {
       values.append(
         (
-          try tensor("first." + slot.key, of: moments, like: slot.firstMoment, path),
-          try tensor("second." + slot.key, of: moments, like: slot.secondMoment, path)
+          try moment("first." + slot.key, of: moments, like: slot.firstMoment, path),
+          try moment("second." + slot.key, of: moments, like: slot.secondMoment, path)
         ))
     }
     try apply(read, to: model, optimizer)

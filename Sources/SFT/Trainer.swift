@@ -64,7 +64,7 @@ public final class Trainer {
     optimizer = AdamW(
       model.trainableParameters(), beta1: config.adamBeta1, beta2: config.adamBeta2,
       epsilon: config.adamEpsilon, weightDecay: config.weightDecay,
-      loraPlusRatio: config.loraplusLrRatio ?? 1)
+      loraPlusRatio: config.loraplusLrRatio ?? 1, kind: config.optim)
     model.model.embedTokens.noiseAlpha = config.neftuneNoiseAlpha
     let warmup =
       config.warmupSteps > 0

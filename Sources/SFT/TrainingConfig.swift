@@ -32,6 +32,8 @@ public struct TrainingConfig: Sendable, Hashable {
   public var warmupRatio = 0.0
   /// Decoupled weight decay. Applies to adapters, and to weights that are not norms or biases.
   public var weightDecay = 0.0
+  /// What updates the parameters.
+  public var optim = OptimizerKind.adamw
   /// AdamW's β₁: the share of the old mean gradient.
   public var adamBeta1 = 0.9
   /// AdamW's β₂: the share of the old mean square.

@@ -25,12 +25,19 @@ extension Checkpoint {
         path: file.path, key: key,
         problem: "expected at most \(Shape.maximumRank) axes, found \(info.shape.count)")
     }
+    guard (dtype == .uint8) == (info.dtype == .u8) else {
+      throw .entry(
+        path: file.path, key: key,
+        problem: "expected \(dtype.rawValue), found \(info.dtype.rawValue)")
+    }
     let shape = Shape(info.shape)
     let stored: DType
     switch info.dtype {
     case .f32: stored = .float32
     case .bf16: stored = .bfloat16
     case .f64: stored = .float64
+    case .f16: stored = .float16
+    case .u8 where dtype == .uint8: stored = .uint8
     default:
       return try Tensor(file.floats(of: key), shape: shape, on: device).cast(to: dtype)
     }
@@ -53,6 +60,7 @@ extension SafetensorsWriter.Entry {
       case .float32: .f32
       case .float64: .f64
       case .bfloat16: .bf16
+      case .float16: .f16
       case .int32: .i32
       case .uint8: .u8
       }

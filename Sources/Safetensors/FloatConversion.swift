@@ -1,5 +1,7 @@
 // Stored floating-point elements to float32. Exact for F32, F16 and BF16; F64 is rounded to nearest even.
 
+import Tensor
+
 /// Conversion of little-endian bytes of a file to float32.
 package enum FloatConversion {
   /// Converts all elements of `bytes`, which need no alignment, into `output`.
@@ -33,7 +35,7 @@ package enum FloatConversion {
     case .f16:
       for i in 0..<output.count {
         let bits = source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
-        target[i] = float(half: UInt16(littleEndian: bits))
+        target[i] = Half(bitPattern: UInt16(littleEndian: bits)).float
       }
     default:
       for i in 0..<output.count {
@@ -41,17 +43,5 @@ package enum FloatConversion {
         target[i] = Float(Double(bitPattern: UInt64(littleEndian: bits)))
       }
     }
-  }
-
-  /// The value of an IEEE half. Without branches, so that loops over it vectorise on every CPU: moving the
-  /// bits up leaves an exponent too small by 112, which one exact multiplication corrects, also where the
-  /// half is subnormal.
-  @inline(__always)
-  static func float(half: UInt16) -> Float {
-    let magnitude = UInt32(half & 0x7FFF)
-    let scaled = (Float(bitPattern: magnitude << 13) * 0x1p112).bitPattern
-    let special = magnitude << 13 | 0x7F80_0000  // infinity and NaN
-    let bits = magnitude >= 0x7C00 ? special : scaled
-    return Float(bitPattern: bits | UInt32(half & 0x8000) << 16)
   }
 }

@@ -79,7 +79,7 @@ package protocol ElementwiseKernels {
   func multiplyRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination)
   /// y ← silu(gate) ⊙ up.
   func swiGLU(gate: Operand, up: Operand, into y: Destination)
-  /// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate).
+  /// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate); dGate may be gate, and dUp may be up.
   func swiGLUBackward(dy: Operand, gate: Operand, up: Operand, dGate: Destination, dUp: Destination)
 }
 
@@ -240,7 +240,7 @@ package protocol RandomKernels {
   /// y ← normal with the given mean and standard deviation.
   func normal(_ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream)
   /// y ← x·mask/(1 − p) with mask = 1 with probability 1 − p. The mask depends on the stream alone, so the
-  /// same call on dy gives the gradient.
+  /// same call on dy gives the gradient. y may be x.
   func dropout(_ x: Operand, probability: Double, stream: RandomStream, into y: Destination)
 }
 
@@ -264,6 +264,14 @@ package struct AdamWStep: Sendable {
   }
 }
 
+/// A running mean that is kept in 8 bits a number: map[codes[i]] · scales[i / 256] with a ``DynamicMap``.
+package struct MomentDestination: Sendable {
+  /// uint8, one an element.
+  package let codes: Destination
+  /// float32 [⌈count / 256⌉].
+  package let scales: Destination
+}
+
 /// The optimizer's step and the norm it clips by.
 package protocol OptimizerKernels {
   /// p ← p·(1 − lr·wd); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
@@ -271,6 +279,11 @@ package protocol OptimizerKernels {
   func adamW(
     parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
     step: AdamWStep)
+  /// The same with moments in 8 bits, m on the signed map and v on the unsigned one: read, updated in float32, and each
+  /// block of 256 put back with the largest of it as its scale (Dettmers et al. 2022; bitsandbytes' CPU code).
+  func adamW8Bit(
+    parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
+    secondMoment: MomentDestination, step: AdamWStep)
   /// y[0] ← Σ x². y is float64.
   func squaredNorm(_ x: Operand, into y: Destination)
 }

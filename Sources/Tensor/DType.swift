@@ -4,13 +4,16 @@
 public enum DType: String, Sendable, Hashable, CaseIterable {
   /// IEEE single and double precision, the upper half of a float32, and integers.
   case float32, float64, bfloat16, int32, uint8
+  /// IEEE half precision. Weights of checkpoints are kept in it and unpacked where they are used; nothing computes in it,
+  /// and no kernel writes it.
+  case float16
 
   /// Width of one element in bytes.
   public var byteWidth: Int {
     switch self {
     case .float64: 8
     case .float32, .int32: 4
-    case .bfloat16: 2
+    case .bfloat16, .float16: 2
     case .uint8: 1
     }
   }
@@ -18,7 +21,7 @@ public enum DType: String, Sendable, Hashable, CaseIterable {
   /// Whether elements are floating-point numbers.
   public var isFloatingPoint: Bool {
     switch self {
-    case .float32, .float64, .bfloat16: true
+    case .float32, .float64, .bfloat16, .float16: true
     case .int32, .uint8: false
     }
   }
@@ -44,6 +47,9 @@ extension Int32: TensorScalar {
 }
 extension UInt8: TensorScalar {
   public static var dtype: DType { .uint8 }
+}
+extension Half: TensorScalar {
+  public static var dtype: DType { .float16 }
 }
 extension BFloat16: TensorScalar {
   public static var dtype: DType { .bfloat16 }

@@ -107,21 +107,28 @@ extension Tensor {
     return y
   }
 
-  /// Gradients (dGate, dUp) of `swiGLU`.
-  package static func swiGLUBackward(dy: Tensor, gate: Tensor, up: Tensor) -> (Tensor, Tensor) {
+  /// gate and up ← their gradients of `swiGLU`, in place where nobody else holds them.
+  package static func formSwiGLUGradients(dy: Tensor, gate: inout Tensor, up: inout Tensor) {
     precondition(
       dy.shape == gate.shape && gate.shape == up.shape && dy.dtype == gate.dtype
         && gate.dtype == up.dtype,
       "swiGLUBackward: \(dy.shape) \(dy.dtype.rawValue) for \(gate.shape) \(gate.dtype.rawValue)")
     let backend = commonBackend(gate, up, "swiGLUBackward")
-    let dGate = Tensor(uninitialized: gate.shape, gate.dtype, backend: backend)
-    let dUp = Tensor(uninitialized: up.shape, up.dtype, backend: backend)
-    launch(dy, gate, up, dGate, dUp) {
+    gate.makeUnique()
+    up.makeUnique()
+    launch(dy, gate, up) {
       backend.swiGLUBackward(
-        dy: dy.operand, gate: gate.operand, up: up.operand, dGate: dGate.destination,
-        dUp: dUp.destination)
+        dy: dy.operand, gate: gate.operand, up: up.operand, dGate: gate.destination,
+        dUp: up.destination)
     }
-    return (dGate, dUp)
+  }
+
+  /// self ← self·mask/(1 − p), in place where nobody else holds the storage.
+  package mutating func dropOut(probability: Double, stream: RandomStream) {
+    makeUnique()
+    launch(self) {
+      backend.dropout(operand, probability: probability, stream: stream, into: destination)
+    }
   }
 
   /// x·mask/(1 − p) with a mask that depends on the stream alone.

@@ -55,6 +55,7 @@ extension Tensor {
     case .float32: try array(of: Float.self).map { Double($0) }
     case .float64: try array(of: Double.self)
     case .bfloat16: try array(of: BFloat16.self).map { Double($0.float) }
+    case .float16: try array(of: Half.self).map { Double($0.float) }
     case .int32: try array(of: Int32.self).map { Double($0) }
     case .uint8: try array(of: UInt8.self).map { Double($0) }
     }

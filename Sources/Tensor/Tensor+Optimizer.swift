@@ -19,4 +19,42 @@ extension Tensor {
         secondMoment: secondMoment.destination, step: step)
     }
   }
+
+  /// The same with moments of which both are in 8 bits or none is.
+  package mutating func applyAdamW(
+    gradient: Tensor, firstMoment: inout Moment, secondMoment: inout Moment, step: AdamWStep
+  ) {
+    guard var firstScales = firstMoment.scales.take(),
+      var secondScales = secondMoment.scales.take()
+    else {
+      applyAdamW(
+        gradient: gradient, firstMoment: &firstMoment.values, secondMoment: &secondMoment.values,
+        step: step)
+      return
+    }
+    let blocks = Moment.blockCount(count)
+    precondition(
+      gradient.count == count && firstMoment.values.count == count
+        && secondMoment.values.count == count && firstScales.count == blocks
+        && secondScales.count == blocks && firstMoment.values.dtype == .uint8
+        && secondMoment.values.dtype == .uint8,
+      "adamW: gradient \(gradient.shape) for parameter \(shape)")
+    makeUnique()
+    firstMoment.values.makeUnique()
+    secondMoment.values.makeUnique()
+    firstScales.makeUnique()
+    secondScales.makeUnique()
+    let (first, second) = (firstMoment.values, secondMoment.values)
+    launch(self, gradient, first, second, firstScales, secondScales) {
+      backend.adamW8Bit(
+        parameter: destination, gradient: gradient.operand,
+        firstMoment: MomentDestination(
+          codes: first.destination, scales: firstScales.destination),
+        secondMoment: MomentDestination(
+          codes: second.destination, scales: secondScales.destination),
+        step: step)
+    }
+    firstMoment.scales = firstScales
+    secondMoment.scales = secondScales
+  }
 }

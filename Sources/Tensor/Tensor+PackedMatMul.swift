@@ -60,9 +60,10 @@ extension Tensor {
     }
   }
 
-  /// The weight as a product with numbers of type `dtype` takes it: bfloat16 is unpacked on the way, all else converted.
+  /// The weight as a product with numbers of type `dtype` takes it: types of 16 bits are unpacked on the way, all else is converted.
   package func factor(for dtype: DType) -> Tensor {
-    self.dtype == .bfloat16 && dtype.isFloatingPoint ? self : cast(to: dtype)
+    (self.dtype == .bfloat16 || self.dtype == .float16) && dtype.isFloatingPoint
+      ? self : cast(to: dtype)
   }
 
   /// x·Wᵀ (`transposeWeight`) or x·W for a weight in the type of x or in a narrower one.

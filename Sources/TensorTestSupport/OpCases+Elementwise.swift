@@ -94,10 +94,13 @@ extension OpCases {
   package static func swiGLUBackward(_ shape: Shape) -> OpCase {
     OpCase(
       "swiglu backward \(shape)", [.normal(shape), .normal(shape, deviation: 3), .normal(shape)],
-      elementTraffic: 5 * Double(shape.count)
+      elementTraffic: 5 * Double(shape.count), changing: [1, 2]
     ) { x in
-      let (dGate, dUp) = Tensor.swiGLUBackward(dy: x[0], gate: x[1], up: x[2])
-      return [dGate, dUp]
+      // Taken out of the array, so that each has one holder.
+      var up = x.removeLast()
+      var gate = x.removeLast()
+      Tensor.formSwiGLUGradients(dy: x[0], gate: &gate, up: &up)
+      x += [gate, up]
     } oracle: {
       let (dGate, dUp) = ReferenceOps.swiGLUBackward(dy: $0[0], gate: $0[1], up: $0[2])
       return [dGate, dUp]

@@ -80,18 +80,29 @@ extension OpCases {
     return cases
   }()
 
-  /// Linear maps by weights in bfloat16, whatever is computed in.
-  private static let narrowLinears: [OpCase] = [(1, 5, 3), (4, 17, 9), (6, 17, 9)].map {
-    rows, columns, outputs in
-    // Numbers that bfloat16 holds exactly.
+  /// Linear maps by weights in bfloat16 and float16, whatever is computed in.
+  private static let narrowLinears: [OpCase] = [(1, 5, 3), (4, 17, 9), (6, 17, 9)].flatMap {
+    size in [DType.bfloat16, .float16].map { narrowLinear(size.0, size.1, size.2, $0) }
+  }
+
+  private static func narrowLinear(_ rows: Int, _ columns: Int, _ outputs: Int, _ dtype: DType)
+    -> OpCase
+  {
+    // Numbers that both types hold exactly.
     let numbers = (0..<outputs * columns).map { Double(($0 * 7) % 17 - 8) / 8 }
     return OpCase(
-      "linear [\(rows), \(columns)] → \(outputs) by a bfloat16 weight",
+      "linear [\(rows), \(columns)] → \(outputs) by a \(dtype.rawValue) weight",
       [
         .normal([rows, columns]), .given(HostArray([outputs, columns], numbers)),
       ], operations: ["linear"]
     ) { tape, x in
-      let weight = tape.constant(x[1].value.cast(to: .bfloat16))
+      var narrow = x[1].value.cast(to: .bfloat16)
+      if dtype == .float16 {
+        let numbers = (try? x[1].value.doubles()) ?? []
+        narrow = Tensor(
+          numbers.map { Half(bitPattern: Float16($0).bitPattern) }, shape: narrow.shape)
+      }
+      let weight = tape.constant(narrow)
       return tape.record(LinearMap(hasBias: false), [x[0], weight])
     } oracle: {
       [ReferenceOps.linear($0[0], $0[1])]

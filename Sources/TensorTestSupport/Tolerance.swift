@@ -18,7 +18,7 @@ package struct Tolerance: Sendable {
     case .float32: Tolerance(relative: 4e-6)
     // Arithmetic is in float32; half a unit in the last place of a rounded value, and as much again for the sums.
     case .bfloat16: Tolerance(relative: 0x1p-8 * Double(roundings))
-    case .int32, .uint8: Tolerance(relative: 0)
+    case .int32, .uint8, .float16: Tolerance(relative: 0)
     }
   }
 

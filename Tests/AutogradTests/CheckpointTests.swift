@@ -170,6 +170,24 @@ struct CheckpointTests {
     }
   }
 
+  @Test("a gated MLP holds three of its wide tensors at a time, with dropout four")
+  func wideTensors() async {
+    await #expect(processExitsWith: .success) {
+      let device = Device.cpu
+      let stream = RandomStream(seed: 1, purpose: .dropout)
+      for (dropout, count) in [(nil, 3), ((probability: 0.5, stream: stream), 4)] {
+        device.resetPeakMemory()
+        let before = device.memory.liveByteCount
+        let gradients = GatedMLP.run(dropout: dropout)
+        precondition(gradients.allSatisfy { $0 != nil })
+        let peak = device.memory.peakByteCount - before
+        precondition(
+          peak < count * GatedMLP.wideByteCount + GatedMLP.wideByteCount / 4,
+          "\(peak) bytes for \(count) tensors of \(GatedMLP.wideByteCount)")
+      }
+    }
+  }
+
   @Test("in inference a checkpoint is its body")
   func inference() throws {
     let block = Block()
@@ -185,6 +203,39 @@ struct CheckpointTests {
     await #expect(processExitsWith: .success) {
       try TrainingStep.run()
     }
+  }
+}
+
+/// A gated MLP with an adapter on its last map, whose tensors [256, 1024] are much larger than all others.
+private enum GatedMLP {
+  static let rows = 256
+  static let wideSize = 1024
+  static var wideByteCount: Int { 4 * rows * wideSize }
+
+  /// Forward and backward; the gradients of x and of the adapter.
+  static func run(dropout: (probability: Double, stream: RandomStream)? = nil) -> [Tensor?] {
+    func normal(_ shape: Shape, _ index: Int) -> Tensor {
+      .normal(shape, stream: RandomStream(seed: 6, purpose: .test, index: index))
+    }
+    let a = Parameter(shape: [2, wideSize])
+    let b = Parameter(shape: [4, 2])
+    (a.value, b.value) = (normal(a.shape, 1), normal(b.shape, 2))
+    let tape = Tape()
+    let x = tape.input(normal([rows, 4], 3))
+    func output() -> Variable {
+      let gate = tape.record(
+        LinearMap(hasBias: false), [x, tape.constant(normal([wideSize, 4], 4))])
+      let up = tape.record(
+        LinearMap(hasBias: false), [x, tape.constant(normal([wideSize, 4], 5))])
+      return tape.record(
+        LoRALinearMap(hasBias: false, adapter: LowRankPart(scale: 2, dropout: dropout)),
+        [
+          swiGLU(gate: gate, up: up), tape.constant(normal([4, wideSize], 6)), tape.leaf(a),
+          tape.leaf(b),
+        ])
+    }
+    tape.backward(from: output(), seed: Tensor.ones([rows, 4]))
+    return [tape.gradient(of: x), a.gradient, b.gradient]
   }
 }
 

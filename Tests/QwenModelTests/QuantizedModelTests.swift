@@ -75,6 +75,42 @@ struct QuantizedModelTests {
     #expect(throws: LoRAError.self) { try quantized.initializeAdapters(.olora, seed: 1) }
   }
 
+  @Test("embedding and head of a float16 checkpoint stay so, and compute what float32 does")
+  func halfPrecision() throws {
+    let folder = try Folder()
+    let directory = try #require(Goldens.all.first { $0.directory.hasSuffix("tiny-qwen2") })
+      .directory
+    let checkpoint = try Checkpoint(folder: directory)
+    for (name, isHalf) in [("half", true), ("single", false)] {
+      try FileSystem.makeFolder(folder(name))
+      try FileSystem.copyFile(directory + "/config.json", to: folder(name) + "/config.json")
+      let tensors = try checkpoint.keys.map { key in
+        let halves = try checkpoint.floats(of: key).map {
+          Half(bitPattern: Float16($0).bitPattern)
+        }
+        let shape = Shape(try checkpoint.shape(of: key))
+        return (
+          key,
+          isHalf
+            ? Tensor(halves, shape: shape) : Tensor(halves.map(\.float), shape: shape)
+        )
+      }
+      try SafetensorsWriter.write(tensors, to: folder(name) + "/" + Checkpoint.fileName)
+    }
+    let half = try QwenModel.load(directory: folder("half"), options: options())
+    let single = try QwenModel.load(directory: folder("single"), options: options())
+    #expect(half.model.embedTokens.weight.value.dtype == .float16)
+    #expect(half.headWeight.value.dtype == .float16 && half.headWeight.value.count > 0)
+    #expect(half.model.norm.weight.value.dtype == .float32)
+    #expect(try hidden(half) == hidden(single))
+    func logits(_ model: QwenModel) throws -> [Double] {
+      let tape = Tape(mode: .inference)
+      let batch = TokenBatch([[1, 2, 3, 4, 5], [6, 7]])
+      return try model.logits(model.hidden(batch, on: tape)).value.doubles()
+    }
+    for (a, b) in zip(try logits(half), try logits(single)) { #expect((a - b).magnitude < 1e-5) }
+  }
+
   @Test("an exported model loads by itself, and computes the same", arguments: Goldens.all)
   func exported(_ goldens: Goldens) throws {
     let folder = try Folder()

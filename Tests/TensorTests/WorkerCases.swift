@@ -17,7 +17,8 @@ enum WorkerCases {
       OpCases.rotary(rows: 33, heads: 5, headDim: 128, half: 64, inverse: false),
       OpCases.embedding(rows: (0..<40).map { $0 % 11 }, table: [11, 1027]),
       OpCases.crossEntropy(rows: 5, vocabulary: 5003, withGradient: true),
-      OpCases.adamW([70_001], step: 3), OpCases.dropout(shape, probability: 0.1),
+      OpCases.adamW([70_001], step: 3),
+      OpCases.adamW8Bit([70_001], step: 3), OpCases.dropout(shape, probability: 0.1),
     ]
     var results = cases.flatMap { $0.kernel($0.tensors(.float32)) }
     let x = OpInput.normal(shape).tensor(.float32, index: 9, on: .cpu)

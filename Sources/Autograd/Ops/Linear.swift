@@ -59,7 +59,7 @@ package struct LoRALinearMap: Primitive, Deferrable {
   /// What backward needs.
   package struct Residuals {
     let weight: Tensor
-    let adapter: LowRankPart.Residuals
+    var adapter: LowRankPart.Residuals?
   }
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
@@ -80,10 +80,15 @@ package struct LoRALinearMap: Primitive, Deferrable {
   }
 
   /// dx = dy·W + the adapter's;  dW = dyᵀ·x;  db = Σ_n dy
-  package func backward(_ dy: Tensor, _ kept: Residuals, into gradients: inout InputGradients) {
+  package func backward(
+    _ dy: Tensor, _ kept: consuming Residuals, into gradients: inout InputGradients
+  ) {
+    var kept = kept
+    guard let residuals = kept.adapter.take() else { return }
+    gradients.accumulateMatmul(1, dy, transposeA: true, residuals.x, ofWeight: true)
+    let inner = adapter.factorGradients(dy, consume residuals, a: 2, into: &gradients)
     gradients.accumulateMatmul(0, dy, weight: kept.weight)
-    adapter.backward(dy, kept.adapter, a: 2, into: &gradients)
-    gradients.accumulateMatmul(1, dy, transposeA: true, kept.adapter.x, ofWeight: true)
+    adapter.inputGradient(inner, into: &gradients)
     if hasBias { gradients.accumulateRows(4, of: dy) }
   }
 }

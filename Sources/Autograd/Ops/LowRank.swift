@@ -34,21 +34,37 @@ package struct LowRankPart: Sendable {
     return Residuals(x: x, h: Tensor.matmul(dropped(x), a, transposeB: true), a: a, b: b)
   }
 
-  /// dh = s·dy·B;  dB = s·dyᵀ·h;  dA = dhᵀ·drop(x);  dx = drop(dh·A)
+  /// The gradient of the rank's numbers, and the factor by which it becomes that of x.
+  struct InnerGradient {
+    let dh, a: Tensor
+  }
+
+  /// dh = s·dy·B;  dB = s·dyᵀ·h;  dA = dhᵀ·drop(x)
   ///
-  /// x is input 0 of the operation, A is input `a`, B the next one.
-  func backward(_ dy: Tensor, _ kept: Residuals, a: Int, into gradients: inout InputGradients) {
+  /// A is input `a` of the operation, B the next one. x is given up, before there is a dx: they may be the largest
+  /// tensors of a block.
+  func factorGradients(
+    _ dy: Tensor, _ kept: consuming Residuals, a: Int, into gradients: inout InputGradients
+  ) -> InnerGradient {
+    let kept = kept
     let dh = Tensor.matmul(dy, kept.b, alpha: scale)  // [N, R]
-    if dropout == nil {
-      gradients.accumulateMatmul(0, dh, kept.a)
-    } else {
-      gradients.accumulate(0, dropped(Tensor.matmul(dh, kept.a)))
-    }
+    gradients.accumulateMatmul(
+      a + 1, dy, transposeA: true, kept.h, alpha: scale, ofWeight: true)
     if gradients.needs[a] {
       gradients.accumulateMatmul(a, dh, transposeA: true, dropped(kept.x), ofWeight: true)
     }
-    gradients.accumulateMatmul(
-      a + 1, dy, transposeA: true, kept.h, alpha: scale, ofWeight: true)
+    return InnerGradient(dh: dh, a: kept.a)
+  }
+
+  /// dx = drop(dh·A), for x as input 0 of the operation.
+  func inputGradient(_ inner: InnerGradient, into gradients: inout InputGradients) {
+    guard gradients.needs[0], let dropout else {
+      gradients.accumulateMatmul(0, inner.dh, inner.a)
+      return
+    }
+    var dx = Tensor.matmul(inner.dh, inner.a)
+    dx.dropOut(probability: dropout.probability, stream: dropout.stream)
+    gradients.accumulate(0, dx)
   }
 
   private func dropped(_ x: Tensor) -> Tensor {

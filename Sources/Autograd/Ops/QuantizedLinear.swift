@@ -22,7 +22,7 @@ package struct QuantizedLinearMap: Primitive, Deferrable {
 
   /// What backward needs.
   package struct Residuals {
-    let adapter: LowRankPart.Residuals?
+    var adapter: LowRankPart.Residuals?
   }
 
   private var biasIndex: Int { adapter == nil ? 1 : 3 }
@@ -42,11 +42,16 @@ package struct QuantizedLinearMap: Primitive, Deferrable {
   }
 
   /// dx = dy·dequant(W) + the adapter's;  db = Σ_n dy
-  package func backward(_ dy: Tensor, _ kept: Residuals, into gradients: inout InputGradients) {
-    gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
-    if let adapter, let residuals = kept.adapter {
-      adapter.backward(dy, residuals, a: 1, into: &gradients)
+  package func backward(
+    _ dy: Tensor, _ kept: consuming Residuals, into gradients: inout InputGradients
+  ) {
+    var kept = kept
+    var inner: LowRankPart.InnerGradient?
+    if let residuals = kept.adapter.take() {
+      inner = adapter?.factorGradients(dy, consume residuals, a: 1, into: &gradients)
     }
+    gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
+    if let adapter, let inner { adapter.inputGradient(inner, into: &gradients) }
     if hasBias { gradients.accumulateRows(biasIndex, of: dy) }
   }
 }

@@ -16,11 +16,14 @@ package struct SwiGLU: Primitive {
 
   /// dGate = dy ⊙ up ⊙ σ(g)·(1 + g·(1 − σ(g))),  dUp = dy ⊙ silu(g)
   package func backward(
-    _ dy: Tensor, _ kept: (gate: Tensor, up: Tensor), into gradients: inout InputGradients
+    _ dy: Tensor, _ kept: consuming (gate: Tensor, up: Tensor),
+    into gradients: inout InputGradients
   ) {
-    let (dGate, dUp) = Tensor.swiGLUBackward(dy: dy, gate: kept.gate, up: kept.up)
-    gradients.accumulate(0, dGate)
-    gradients.accumulate(1, dUp)
+    // As the only holders they become the gradients in place: these are the largest tensors of a block.
+    var (gate, up) = kept
+    Tensor.formSwiGLUGradients(dy: dy, gate: &gate, up: &up)
+    gradients.accumulate(0, gate)
+    gradients.accumulate(1, up)
   }
 }
 

@@ -1,5 +1,6 @@
 // Buffers by size class. A buffer that is given back waits for the next request of its class. What waits is bounded:
-// data of ever-changing lengths would otherwise leave a peak of its own in every class.
+// the phases of a step, and data of ever-changing lengths, would otherwise leave a peak of their own in every class.
+// Large buffers are mappings of their own, so that what is given back to the system is really gone.
 
 import Glibc
 import Synchronization
@@ -10,7 +11,7 @@ package protocol MemorySource: Sendable {
   /// are none left.
   func take(_ byteCount: Int) -> UInt?
   /// Takes back what `take` gave.
-  func give(_ address: UInt)
+  func give(_ address: UInt, byteCount: Int)
 }
 
 /// A caching allocator for 64-byte aligned memory.
@@ -33,7 +34,7 @@ package final class BufferPool: Sendable {
   private let state = Mutex(State())
   private let source: any MemorySource
 
-  /// Bytes that may be reserved beyond one and a half times the largest need.
+  /// Bytes that may be reserved beyond the largest need.
   private static let slack = 64 << 20
 
   /// Size of a huge page, and from which size on buffers ask for them.
@@ -60,7 +61,7 @@ package final class BufferPool: Sendable {
   }
 
   /// A waiting buffer for a request of `size`, or nil and the buffers that have to go before one more is taken.
-  private func take(_ size: Int, from state: inout State) -> (Buffer?, surplus: [UInt]) {
+  private func take(_ size: Int, from state: inout State) -> (Buffer?, surplus: [Buffer]) {
     state.clock += 1
     state.shelves[size, default: Shelf()].lastUse = state.clock
     if let address = state.shelves[size]?.addresses.popLast() {
@@ -68,7 +69,7 @@ package final class BufferPool: Sendable {
       return (Buffer(address: address, byteCount: size), [])
     }
     let need = max(state.need, state.statistics.liveByteCount + size)
-    let limit = min(need + need / 2 + BufferPool.slack, state.limit ?? .max)
+    let limit = min(need + BufferPool.slack, state.limit ?? .max)
     if state.statistics.reservedByteCount + size > limit {
       // One up to twice as large serves as well, and costs nothing.
       var larger = BufferPool.sizeClass(size + 1)
@@ -81,13 +82,13 @@ package final class BufferPool: Sendable {
       }
     }
     // Else what has not been asked for longest goes.
-    var surplus: [UInt] = []
+    var surplus: [Buffer] = []
     while state.statistics.reservedByteCount + size > limit {
       let oldest = state.shelves.filter { !$1.addresses.isEmpty }.min {
         $0.value.lastUse < $1.value.lastUse
       }
       guard let oldest, let address = state.shelves[oldest.key]?.addresses.popLast() else { break }
-      surplus.append(address)
+      surplus.append(Buffer(address: address, byteCount: oldest.key))
       state.statistics.reservedByteCount -= oldest.key
     }
     state.statistics.missCount += 1
@@ -115,10 +116,12 @@ package final class BufferPool: Sendable {
   /// Returns all waiting buffers to the system.
   package func trim() {
     let unused = state.withLock { state in
-      let addresses = state.shelves.flatMap { size, shelf in shelf.addresses.map { (size, $0) } }
+      let buffers = state.shelves.flatMap { size, shelf in
+        shelf.addresses.map { Buffer(address: $0, byteCount: size) }
+      }
       state.shelves = [:]
-      state.statistics.reservedByteCount -= addresses.reduce(0) { $0 + $1.0 }
-      return addresses.map(\.1)
+      state.statistics.reservedByteCount -= buffers.reduce(0) { $0 + $1.byteCount }
+      return buffers
     }
     give(unused)
   }
@@ -138,8 +141,8 @@ package final class BufferPool: Sendable {
   }
 
   /// Returns buffers to the system.
-  private func give(_ addresses: [UInt]) {
-    for address in addresses { source.give(address) }
+  private func give(_ buffers: [Buffer]) {
+    for buffer in buffers { source.give(buffer.address, byteCount: buffer.byteCount) }
   }
 
   private func takeFromSystem(_ size: Int) -> UInt {
@@ -157,14 +160,40 @@ package struct HeapMemory: MemorySource {
   package init() {}
 
   package func take(_ byteCount: Int) -> UInt? {
+    byteCount >= BufferPool.largeSize
+      ? HeapMemory.mapped(byteCount) : HeapMemory.allocated(byteCount)
+  }
+
+  package func give(_ address: UInt, byteCount: Int) {
+    let pointer = UnsafeMutableRawPointer(bitPattern: address)
+    if byteCount >= BufferPool.largeSize {
+      munmap(pointer, byteCount)
+    } else {
+      free(pointer)
+    }
+  }
+
+  private static func allocated(_ size: Int) -> UInt? {
     var pointer: UnsafeMutableRawPointer?
-    let isLarge = byteCount >= BufferPool.largeSize
-    let alignment = isLarge ? BufferPool.hugePageSize : 64
-    guard posix_memalign(&pointer, alignment, byteCount) == 0, let pointer else { return nil }
-    // Matrix products walk over megabytes: pages of 4 KB would cost them a tenth in address translation.
-    if isLarge { madvise(pointer, byteCount, MADV_HUGEPAGE) }
+    guard posix_memalign(&pointer, 64, size) == 0, let pointer else { return nil }
     return UInt(bitPattern: pointer)
   }
 
-  package func give(_ address: UInt) { free(UnsafeMutableRawPointer(bitPattern: address)) }
+  /// A mapping that begins at a huge page: matrix products walk over megabytes, and pages of 4 KB would cost them a tenth
+  /// in address translation.
+  private static func mapped(_ size: Int) -> UInt? {
+    let length = size + BufferPool.hugePageSize
+    guard
+      let start = mmap(
+        nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      start != MAP_FAILED
+    else { return nil }
+    // The ends beyond the aligned part go back at once. Sizes of large classes are whole pages.
+    let head = -Int(bitPattern: start) & (BufferPool.hugePageSize - 1)
+    if head > 0 { munmap(start, head) }
+    let first = start + head
+    munmap(first + size, length - head - size)
+    madvise(first, size, MADV_HUGEPAGE)
+    return UInt(bitPattern: first)
+  }
 }

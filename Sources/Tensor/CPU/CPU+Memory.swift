@@ -93,6 +93,10 @@ extension CPUBackend: MemoryKernels {
       convertScalars(BFloat16.self, Double.self, x, y) { Double($0.float) }
     case (.float64, .bfloat16):
       convertScalars(Double.self, BFloat16.self, x, y) { BFloat16(Float($0)) }
+    case (.float16, .float32): convertScalars(Half.self, Float.self, x, y) { $0.float }
+    case (.float16, .float64): convertScalars(Half.self, Double.self, x, y) { Double($0.float) }
+    case (.float16, .bfloat16):
+      convertScalars(Half.self, BFloat16.self, x, y) { BFloat16($0.float) }
     case (.int32, .float32): convertScalars(Int32.self, Float.self, x, y) { Float($0) }
     case (.int32, .float64): convertScalars(Int32.self, Double.self, x, y) { Double($0) }
     case (.uint8, .float32): convertScalars(UInt8.self, Float.self, x, y) { Float($0) }
@@ -119,6 +123,9 @@ extension CPUBackend: MemoryKernels {
     case .float64: y.pointer(Double.self).update(repeating: value, count: y.count)
     case .bfloat16:
       y.pointer(BFloat16.self).update(repeating: BFloat16(Float(value)), count: y.count)
+    case .float16:
+      precondition(value == 0, "fill: \(value) in float16")
+      y.pointer(Half.self).update(repeating: Half(bitPattern: 0), count: y.count)
     case .int32: y.pointer(Int32.self).update(repeating: Int32(value), count: y.count)
     case .uint8: y.pointer(UInt8.self).update(repeating: UInt8(value), count: y.count)
     }

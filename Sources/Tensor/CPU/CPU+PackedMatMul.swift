@@ -76,9 +76,17 @@ extension CPUBackend {
         decoder.decode(from: first, count: count, into: y)
       }
     case .narrow(let w):
-      precondition(w.dtype == .bfloat16, "matmul: no packed kernel for \(w.dtype.rawValue)")
-      let source = w.pointer(BFloat16.self)
-      product.run(a, beta, c) { first, count, y in widen(source + first, count, y) }
+      switch w.dtype {
+      case .bfloat16:
+        let source = w.pointer(BFloat16.self)
+        product.run(a, beta, c) { first, count, y in widen(source + first, count, y) }
+      case .float16:
+        let source = w.pointer(Half.self)
+        product.run(a, beta, c) { first, count, y in
+          for i in 0..<count { y[i] = T(source[first + i].float) }
+        }
+      default: preconditionFailure("matmul: no packed kernel for \(w.dtype.rawValue)")
+      }
     }
   }
 

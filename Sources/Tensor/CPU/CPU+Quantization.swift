@@ -44,7 +44,7 @@ extension CPUBackend: QuantizationKernels {
     let (source, count) = (absmax.pointer(Float.self), absmax.count)
     let offset = count == 0 ? 0 : torchSum(source, count) / Float(count)
     let (codes, scales) = (codes.pointer(UInt8.self), scales.pointer(Float.self))
-    let blockSize = NF4.nestedBlockSize
+    let (blockSize, map) = (NF4.nestedBlockSize, DynamicMap.signed)
     parallelFor((count + blockSize - 1) / blockSize, grain: 16) { blocks in
       for block in blocks {
         let range = block * blockSize..<min((block + 1) * blockSize, count)
@@ -53,7 +53,7 @@ extension CPUBackend: QuantizationKernels {
         scales[block] = largest
         let factor = 1 / largest
         for i in range {
-          codes[i] = largest == 0 ? 0 : DynamicMap.code(of: (source[i] - offset) * factor)
+          codes[i] = largest == 0 ? 0 : map.code(of: (source[i] - offset) * factor)
         }
       }
     }

@@ -177,7 +177,8 @@ package func dispatch(_ dtype: DType, _ kernel: some FloatKernel, _ name: Static
   case .float32: kernel.run(Float.self)
   case .float64: kernel.run(Double.self)
   case .bfloat16: kernel.run(BFloat16.self)
-  case .int32, .uint8: preconditionFailure("\(name): no kernel for \(dtype.rawValue)")
+  case .float16, .int32, .uint8:
+    preconditionFailure("\(name): no kernel for \(dtype.rawValue)")
   }
 }
 

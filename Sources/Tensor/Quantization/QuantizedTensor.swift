@@ -71,7 +71,7 @@ public struct QuantizedTensor: Sendable {
     case .nested(let codes, let codeBook, let scales, _):
       precondition(
         codes.dtype == .uint8 && codes.count == blocks && codeBook.dtype == .float32
-          && codeBook.count == DynamicMap.values.count && scales.dtype == .float32
+          && codeBook.count == DynamicMap.signed.values.count && scales.dtype == .float32
           && scales.count == QuantizedTensor.nestedBlockCount(blocks),
         "QuantizedTensor: \(codes.count) codes and \(scales.count) scales for \(blocks) scales")
     }

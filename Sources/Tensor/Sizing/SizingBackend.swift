@@ -94,7 +94,7 @@ private final class CountedMemory: MemorySource {
     }
   }
 
-  func give(_ address: UInt) {
+  func give(_ address: UInt, byteCount: Int) {
     state.withLock { $0.now -= $0.touched.removeValue(forKey: address) ?? 0 }
   }
 

@@ -41,6 +41,9 @@ struct TrainOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Decoupled weight decay.", valueName: "rate"))
   var weightDecay = TrainingConfig.defaults.weightDecay
 
+  @Option(help: "What updates the parameters: adamw, or adamw_8bit with moments in 8 bits.")
+  var optim = TrainingConfig.defaults.optim
+
   @Option(help: ArgumentHelp("AdamW's β₁.", valueName: "beta"))
   var adamBeta1 = TrainingConfig.defaults.adamBeta1
 
@@ -219,6 +222,7 @@ struct TrainOptions: ParsableArguments {
     config.warmupSteps = warmupSteps
     config.warmupRatio = warmupRatio
     config.weightDecay = weightDecay
+    config.optim = optim
     config.adamBeta1 = adamBeta1
     config.adamBeta2 = adamBeta2
     config.adamEpsilon = adamEpsilon
@@ -363,6 +367,10 @@ struct LoRAOptions: ParsableArguments {
 }
 
 extension LearningRateSchedule.Kind: ExpressibleByArgument {}
+extension OptimizerKind: ExpressibleByArgument {
+  /// transformers' other names of the same are taken too.
+  public init?(argument: String) { self.init(name: argument.lowercased()) }
+}
 extension TrainingConfig.SaveStrategy: ExpressibleByArgument {}
 extension TrainingConfig.EvaluationStrategy: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}
