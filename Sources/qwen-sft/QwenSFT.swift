@@ -18,7 +18,7 @@ struct QwenSFT: ParsableCommand {
     version: version,
     subcommands: [
       Train.self, Chat.self, Evaluate.self, DataCommand.self, Tokenize.self, Quantize.self,
-      Bench.self, Devices.self, VerifyResume.self,
+      Download.self, Bench.self, Devices.self, VerifyResume.self,
     ])
 
   /// Runs the command line of this process.

@@ -30,7 +30,7 @@ struct Train: ParsableCommand {
     try validate(config)
     try options.validateEvaluation()
     let folder = try model.folder()
-    let adapterFolder = try adapter.folder()
+    let adapterFolder = try adapter.folder(isOffline: model.offline)
     let paths = try data.paths()
     if options.full && adapterFolder != nil {
       throw ValidationError("--full trains all parameters and takes no --adapter")
