@@ -38,6 +38,8 @@ let package = Package(
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
     // Leaves: no dependency on Tensor.
     .target(name: "Files", dependencies: ["CZlib"]),
@@ -79,14 +81,21 @@ let package = Package(
         "GGUF", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
         "ChatTemplate", "Files", "OrderedJSON",
       ]),
+    // Model repositories, from a hub to the Hugging Face cache: nobody else opens a connection.
+    .target(
+      name: "Hub",
+      dependencies: [
+        "Files", "OrderedJSON", "CCurl",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     // The demo model and the sample data, inside the program.
     .target(name: "DemoAssets"),
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors",
-        "Tokenizer",
-        "ChatTemplate",
+        "DemoAssets", "Hub", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor",
+        "Safetensors",
+        "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -95,6 +104,10 @@ let package = Package(
 
     // Test support is a real target because the benchmark runs the same table of operations.
     .target(name: "TensorTestSupport", dependencies: ["Tensor", "Autograd", "NN"]),
+    // A model hub on loopback that also misbehaves, on plain sockets.
+    .target(
+      name: "HubTestSupport",
+      dependencies: ["Hub", "OrderedJSON", .product(name: "Crypto", package: "swift-crypto")]),
     .executableTarget(
       name: "tensor-bench",
       dependencies: [
@@ -131,7 +144,9 @@ let package = Package(
         "Export", "GGUF", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors",
         "Tokenizer", "Files", "OrderedJSON",
       ]),
-    .testTarget(name: "CLITests", dependencies: ["qwen-sft", "OrderedJSON", "Files"]),
+    .testTarget(name: "HubTests", dependencies: ["Hub", "HubTestSupport", "OrderedJSON", "Files"]),
+    .testTarget(
+      name: "CLITests", dependencies: ["qwen-sft", "HubTestSupport", "OrderedJSON", "Files"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x  // #embed

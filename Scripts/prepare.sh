@@ -34,6 +34,7 @@ missing_packages() {
   pkg-config --exists openblas 2>/dev/null || echo libopenblas-dev
   pkg-config --exists lapacke 2>/dev/null || echo liblapacke-dev
   pkg-config --exists zlib 2>/dev/null || echo zlib1g-dev
+  pkg-config --exists libcurl 2>/dev/null || echo libcurl4-openssl-dev
   has_header oneapi/dnnl/dnnl.h || echo libdnnl-dev
 }
 
@@ -44,7 +45,7 @@ prepare() {
   mapfile -t missing < <(missing_packages)
   [[ ${#missing[@]} -eq 0 ]] && return
   command -v apt-get >/dev/null ||
-    fail "missing ${missing[*]} and no apt-get here: install OpenBLAS, LAPACKE, oneDNN, zlib and pkg-config with your package manager"
+    fail "missing ${missing[*]} and no apt-get here: install OpenBLAS, LAPACKE, oneDNN, zlib, libcurl and pkg-config with your package manager"
   [[ $EUID -eq 0 ]] || command -v sudo >/dev/null ||
     fail "missing ${missing[*]} and no sudo here: run as root: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"

@@ -89,6 +89,18 @@ package final class Descriptor {
     }
   }
 
+  /// Goes to byte `offset`.
+  func seek(to offset: Int) throws(FileError) {
+    if lseek(number, off_t(offset), SEEK_SET) < 0 { throw .last("seek in", path) }
+  }
+
+  /// Cuts the file off at `byteCount`.
+  func truncate(to byteCount: Int) throws(FileError) {
+    while ftruncate(number, off_t(byteCount)) != 0 {
+      if errno != EINTR { throw .last("cut off", path) }
+    }
+  }
+
   /// Asks the device to keep what was written. A file system that knows no such thing is taken as it is.
   func synchronize() throws(FileError) {
     while fsync(number) != 0 {

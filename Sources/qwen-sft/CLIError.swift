@@ -1,6 +1,7 @@
 // What can go wrong in the commands themselves; the layers below have errors of their own.
 
 package import Files
+package import Hub
 
 /// Why a command failed.
 package enum CLIError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -16,6 +17,8 @@ package enum CLIError: Error, Sendable, Hashable, CustomStringConvertible {
   case argument(option: String, problem: String)
   /// A file or folder could not be read or written.
   case file(FileError)
+  /// A repository could not be downloaded.
+  case hub(HubError)
   /// Rows of a data set cannot be trained on.
   case unusableRows(count: Int, of: Int, first: String)
   /// No folder to keep files in is known.
@@ -32,6 +35,7 @@ package enum CLIError: Error, Sendable, Hashable, CustomStringConvertible {
     case .line(let input, let line, let problem): "\(input):\(line): \(problem)"
     case .argument(let option, let problem): "--\(option): \(problem)"
     case .file(let error): error.description
+    case .hub(let error): error.description
     case .unusableRows(let count, let all, let first):
       "\(count) of \(all) rows are unusable; the first: \(first)"
     case .noCacheFolder:

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Glibc
+import Hub
 
 /// Running a command line.
 enum Launcher {
@@ -55,6 +56,9 @@ enum Launcher {
     switch error {
     case OutputError.readerGone: return 0
     case let code as ExitCode: return code.rawValue
+    case CLIError.hub(.stopped):
+      Diagnostics.notice("\(error)")
+      return Interrupts.exitCode
     case let error as UsageError:
       Diagnostics.error(error.description)
       return usageCode

@@ -18,7 +18,7 @@ struct QwenSFT: ParsableCommand {
     version: version,
     subcommands: [
       Train.self, Chat.self, Evaluate.self, DataCommand.self, Tokenize.self, Quantize.self,
-      Merge.self, ExportCommand.self, CheckAdapter.self, ConvertAdapter.self,
+      Merge.self, ExportCommand.self, CheckAdapter.self, ConvertAdapter.self, Download.self,
       Bench.self, Devices.self, Plan.self, VerifyResume.self,
     ])
 

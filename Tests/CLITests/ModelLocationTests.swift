@@ -17,7 +17,9 @@ struct ModelLocationTests {
   @Test("a name is found in the Hugging Face cache through refs/main")
   func cache() throws {
     let commit = "0123456789abcdef"
-    try folder.write("{}", to: "hub/models--Qwen--Qwen3-4B/snapshots/\(commit)/config.json")
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+      try folder.write("{}", to: "hub/models--Qwen--Qwen3-4B/snapshots/\(commit)/\(name)")
+    }
     try folder.write("{}", to: "hub/models--Qwen--Qwen3-4B/snapshots/other/config.json")
     try folder.write(commit + "\n", to: "hub/models--Qwen--Qwen3-4B/refs/main")
     let hub = folder.url("hub").path
@@ -34,7 +36,8 @@ struct ModelLocationTests {
   func missing() throws {
     try folder.write("0123", to: "hub/models--a--gone/refs/main")
     try folder.write("../../x", to: "hub/models--a--bad/refs/main")
-    let location = ModelLocation(environment: environment(["HF_HOME": folder.url.path]))
+    let location = ModelLocation(
+      environment: environment(["HF_HOME": folder.url.path, "HF_HUB_OFFLINE": "1"]))
     for name in ["a/gone", "a/bad", "a/none", "../x", "a/b/c", "a b", "", "-a/b"] {
       #expect(throws: CLIError.self) { try location.folder(of: name) }
     }

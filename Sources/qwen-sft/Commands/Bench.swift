@@ -51,7 +51,7 @@ struct Bench: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let network = try Session.model(
-      folder, adapter: try adapter.folder(), precision: precision,
+      folder, adapter: try adapter.folder(isOffline: model.offline), precision: precision,
       placement: decode == nil ? .owned : .mapped, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =

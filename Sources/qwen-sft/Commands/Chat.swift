@@ -49,7 +49,7 @@ struct Chat: ParsableCommand {
   mutating func run() throws {
     let device = try common.start()
     let folder = try model.folder()
-    let adapterFolder = try adapter.folder()
+    let adapterFolder = try adapter.folder(isOffline: model.offline)
     let questions = try questions()
     let encoder = try ConversationEncoder(
       folder: folder, variables: EncodingOptions.variables(templateKwargs))

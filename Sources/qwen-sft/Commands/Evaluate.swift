@@ -29,7 +29,7 @@ struct Evaluate: ParsableCommand {
   mutating func run() throws {
     let device = try common.start()
     let folder = try model.folder()
-    let adapterFolder = try adapter.folder()
+    let adapterFolder = try adapter.folder(isOffline: model.offline)
     let paths = try data.paths()
     let encoder = try encoding.encoder(folder: folder)
     var rows: [EncodedRow] = []

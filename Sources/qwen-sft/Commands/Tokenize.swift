@@ -1,6 +1,7 @@
 // `qwen-sft tokenize`: text to token ids and back, a line each.
 
 import ArgumentParser
+import Hub
 import OrderedJSON
 import Tokenizer
 
@@ -31,7 +32,7 @@ struct Tokenize: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let tokenizer = try Tokenizer(directory: model.folder())
+    let tokenizer = try Tokenizer(directory: model.folder(.tokenizer))
     let (decode, skipsSpecialTokens) = (decode, skipSpecialTokens)
     var input = StandardInput()
     while let lines = try input.next() {

@@ -30,7 +30,7 @@ struct Train: ParsableCommand {
     try TrainOptions.validate(config)
     try options.validateEvaluation()
     let folder = try model.folder()
-    let adapterFolder = try adapter.folder()
+    let adapterFolder = try adapter.folder(isOffline: model.offline)
     let paths = try data.paths()
     try options.validateFull(
       hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)

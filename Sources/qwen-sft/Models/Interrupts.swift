@@ -17,6 +17,25 @@ enum Interrupts {
     }
   }
 
+  /// Listens while `body` runs; afterwards signals mean what they meant before.
+  static func listening<Result, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var earlier: [Int32: sigaction] = [:]
+    for number in [SIGINT, SIGTERM] {
+      var action = sigaction()
+      if sigaction(number, nil, &action) == 0 { earlier[number] = action }
+    }
+    listen()
+    defer {
+      for (number, action) in earlier {
+        var action = action
+        sigaction(number, &action, nil)
+      }
+    }
+    return try body()
+  }
+
   /// Sees to it that a signal that ends the process gives the terminal on standard output its plain letters back.
   static func resetTerminalAtEnd() {
     for number in [SIGINT, SIGQUIT, SIGTERM] {

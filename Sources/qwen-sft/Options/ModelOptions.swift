@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Files
+import Hub
 import QwenModel
 import Tensor
 
@@ -10,13 +11,26 @@ struct ModelOptions: ParsableArguments {
   @Option(
     name: [.customLong("model"), .customLong("model-name-or-path")],
     help: ArgumentHelp(
-      "Model folder, or a name such as Qwen/Qwen3-4B in the Hugging Face cache (default: the demo model).",
+      "Model folder, or a name such as Qwen/Qwen3-4B: in the Hugging Face cache, else downloaded (default: the demo model).",
       valueName: "model"))
   var model: String?
 
-  /// The model's folder; without `--model` that of the demo model, said on standard error.
-  func folder() throws(CLIError) -> String {
-    if let model { return try ModelLocation.current.folder(of: model) }
+  @Option(
+    name: [.customLong("model-revision"), .customLong("revision")],
+    help: ArgumentHelp(
+      "Branch, tag or commit of a model given by name (default: main).", valueName: "revision"))
+  var modelRevision: String?
+
+  @Flag(help: "Never use the network: models by name must be in the Hugging Face cache.")
+  var offline = false
+
+  /// The model's folder, with at least what is needed; without `--model` that of the demo model, said on standard
+  /// error.
+  func folder(_ need: ModelNeed = .model) throws(CLIError) -> String {
+    if let model {
+      return try ModelLocation.current.folder(
+        of: model, revision: modelRevision, need: need, isOffline: offline)
+    }
     let folder = try DemoFiles.modelFolder()
     Diagnostics.notice("no --model: using the demo model (\(folder))")
     return folder
@@ -30,15 +44,15 @@ struct AdapterOptions: ParsableArguments {
       .customLong("adapter"), .customLong("adapter-name-or-path"), .customLong("adapter-dir"),
     ],
     help: ArgumentHelp(
-      "Folder of a LoRA adapter as PEFT or this program writes it.", valueName: "dir"))
+      "Folder of a LoRA adapter as PEFT or this program writes it, or its name on the hub.",
+      valueName: "dir"))
   var adapter: String?
 
-  /// The adapter's folder, nil without the option.
-  ///
-  /// - Throws: ``CLIError/model(name:problem:)`` where it is no folder.
-  func folder() throws(CLIError) -> String? {
+  /// The adapter's folder, nil without the option; it is downloaded where it is a name that is not here, unless
+  /// `isOffline`.
+  func folder(isOffline: Bool) throws(CLIError) -> String? {
     guard let adapter else { return nil }
-    return try ModelLocation.existingFolder(adapter, expecting: "a folder with adapter_config.json")
+    return try ModelLocation.current.folder(of: adapter, need: .adapter, isOffline: isOffline)
   }
 }
 

@@ -1,6 +1,7 @@
 // `qwen-sft data check`: what a file holds and what is wrong with it, before a run finds out.
 
 import ArgumentParser
+import Hub
 import OrderedJSON
 import SFT
 
@@ -22,7 +23,7 @@ struct DataCheck: ParsableCommand {
   mutating func run() throws {
     _ = try common.start()
     let checker = CheckedRow.Checker(
-      encoder: try encoding.encoder(folder: model.folder()), encoding: encoding,
+      encoder: try encoding.encoder(folder: model.folder(.tokenizer)), encoding: encoding,
       maximumLength: data.maxSeqLength)
     let report = try report(on: try data.paths(), checker)
     if report.openTurnCount > 0 { TrainingData.noteOpenTurns(report.openTurnCount) }

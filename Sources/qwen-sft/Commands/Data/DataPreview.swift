@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Files
+import Hub
 import SFT
 
 /// Shows a row with the trained text coloured.
@@ -30,7 +31,7 @@ struct DataPreview: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let encoder = try encoding.encoder(folder: model.folder())
+    let encoder = try encoding.encoder(folder: model.folder(.tokenizer))
     let paths = try data.paths()
     let range = index.map { $0..<$0 + 1 } ?? (0..<(html == nil ? 1 : 50))
     let rows = try previews(of: range, paths, encoder)

@@ -1,6 +1,7 @@
 // `qwen-sft data render`: the text of each row, byte for byte that of `apply_chat_template`.
 
 import ArgumentParser
+import Hub
 import OrderedJSON
 import SFT
 
@@ -20,7 +21,7 @@ struct DataRender: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let encoder = try encoding.encoder(folder: model.folder())
+    let encoder = try encoding.encoder(folder: model.folder(.tokenizer))
     let (encoding, addsPrompt) = (encoding, addGenerationPrompt)
     try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
       let (texts, failure) = parallelPrefix(rows) { row in

@@ -1,6 +1,7 @@
 // `qwen-sft data tokenize`: the ids and labels of each row.
 
 import ArgumentParser
+import Hub
 import OrderedJSON
 import SFT
 
@@ -20,7 +21,7 @@ struct DataTokenize: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let encoder = try encoding.encoder(folder: model.folder())
+    let encoder = try encoding.encoder(folder: model.folder(.tokenizer))
     let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
     var (droppedCount, openCount) = (0, 0)
     try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in
