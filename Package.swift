@@ -46,6 +46,8 @@ let package = Package(
       dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
     .target(name: "Tokenizer", dependencies: ["Files", "OrderedJSON"]),
     .target(name: "ChatTemplate", dependencies: ["OrderedJSON"]),
+    // What a run looks like: event files, a page, a card. Text and bytes from plain values.
+    .target(name: "Report", dependencies: ["OrderedJSON"]),
 
     // The numeric chain.
     // Kernels that need the processor's own instructions, chosen when they run.
@@ -76,7 +78,8 @@ let package = Package(
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
+        "DemoAssets", "Report", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors",
+        "Tokenizer",
         "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -98,6 +101,9 @@ let package = Package(
     .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "OrderedJSON", "Files"]),
     .testTarget(name: "ChatTemplateTests", dependencies: ["ChatTemplate", "OrderedJSON"]),
     .testTarget(
+      name: "ReportTests",
+      dependencies: ["Report", "OrderedJSON", .product(name: "Yams", package: "Yams")]),
+    .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files", "OrderedJSON"]),
     .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
     .testTarget(
@@ -115,11 +121,17 @@ let package = Package(
         "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON", "TensorTestSupport",
       ]),
-    .testTarget(name: "CLITests", dependencies: ["qwen-sft", "OrderedJSON", "Files"]),
+    .testTarget(name: "CLITests", dependencies: ["qwen-sft", "Report", "OrderedJSON", "Files"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x  // #embed
 )
+
+// The command that makes the documentation. Every build would fetch and compile it, so it is to be asked for.
+if Context.environment["QWEN_SFT_DOCUMENTATION"] != nil {
+  package.dependencies.append(
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}
 
 // One place for the settings of every Swift target.
 for target in package.targets where target.type != .system {

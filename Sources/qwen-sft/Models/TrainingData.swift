@@ -11,12 +11,11 @@ enum TrainingData {
         + "<|im_end|> was appended and is trained")
   }
 
-  /// The rows of `paths` as the model in `folder` sees them.
+  /// The rows of `paths` as the model of `encoder` sees them, and what became of the others.
   static func rows(
-    folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
-    config: TrainingConfig
-  ) throws -> [EncodedRow] {
-    let encoder = try encoding.encoder(folder: folder)
+    _ encoder: ConversationEncoder, paths: [String], format: DataFormat,
+    encoding: EncodingOptions, config: TrainingConfig
+  ) throws -> (rows: [EncodedRow], report: ConversationEncoder.Report) {
     let conversations = try ConversationReader.readAll(paths, format: format).map(encoding.prepared)
     let emptiedCount = conversations.count { !encoder.emptiedTurns(of: $0).isEmpty }
     if emptiedCount > 0 {
@@ -39,6 +38,6 @@ enum TrainingData {
         "\(report.truncated) of \(report.rowCount) rows were cut to --max_seq_length \(config.maxSeqLength)"
       )
     }
-    return rows
+    return (rows, report)
   }
 }
