@@ -48,6 +48,8 @@ let package = Package(
       dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
     .target(name: "Tokenizer", dependencies: ["Files", "OrderedJSON"]),
     .target(name: "ChatTemplate", dependencies: ["OrderedJSON"]),
+    // What a run looks like: event files, a page, a card. Text and bytes from plain values.
+    .target(name: "Report", dependencies: ["OrderedJSON"]),
 
     // The numeric chain.
     // Kernels that need the processor's own instructions, chosen when they run.
@@ -93,9 +95,8 @@ let package = Package(
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "Hub", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor",
-        "Safetensors",
-        "Tokenizer", "ChatTemplate",
+        "DemoAssets", "Hub", "Report", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor",
+        "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -119,6 +120,9 @@ let package = Package(
     .testTarget(name: "OrderedJSONTests", dependencies: ["OrderedJSON"]),
     .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "OrderedJSON", "Files"]),
     .testTarget(name: "ChatTemplateTests", dependencies: ["ChatTemplate", "OrderedJSON"]),
+    .testTarget(
+      name: "ReportTests",
+      dependencies: ["Report", "OrderedJSON", .product(name: "Yams", package: "Yams")]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files", "OrderedJSON"]),
     .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
@@ -146,11 +150,18 @@ let package = Package(
       ]),
     .testTarget(name: "HubTests", dependencies: ["Hub", "HubTestSupport", "OrderedJSON", "Files"]),
     .testTarget(
-      name: "CLITests", dependencies: ["qwen-sft", "HubTestSupport", "OrderedJSON", "Files"]),
+      name: "CLITests",
+      dependencies: ["qwen-sft", "Report", "HubTestSupport", "OrderedJSON", "Files"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x  // #embed
 )
+
+// The command that makes the documentation. Every build would fetch and compile it, so it is to be asked for.
+if Context.environment["QWEN_SFT_DOCUMENTATION"] != nil {
+  package.dependencies.append(
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}
 
 // One place for the settings of every Swift target.
 for target in package.targets where target.type != .system {

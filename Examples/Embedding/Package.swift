@@ -8,6 +8,8 @@ let package = Package(
   dependencies: [.package(name: "qwen-sft", path: "../..")],
   targets: [
     .executableTarget(
-      name: "embedding", dependencies: [.product(name: "QwenSFT", package: "qwen-sft")])
+      name: "embedding", dependencies: [.product(name: "QwenSFT", package: "qwen-sft")]),
+    .executableTarget(
+      name: "callback", dependencies: [.product(name: "QwenSFT", package: "qwen-sft")]),
   ],
   swiftLanguageModes: [.v6])

@@ -9,12 +9,13 @@ extension Trainer {
   func finishStep() throws(TrainingError) {
     let step = state.globalStep - 1
     if state.pending == .evaluation {
-      if isEvaluationDue(after: step) { try evaluate() }
+      let isAskedFor = control.takeEvaluationRequest() && !evaluationRows.isEmpty
+      if isAskedFor || isEvaluationDue(after: step) { try evaluate() }
       state.pending = .sampling
     }
     if let interval = config.sampleEvery, state.globalStep % interval == 0 { try sample() }
     state.pending = nil
-    if isSaveDue(after: step) { try saveCheckpoint() }
+    if control.takeCheckpointRequest() || isSaveDue(after: step) { try saveCheckpoint() }
     if state.isOutOfPatience, let best = state.best {
       observe(.stoppedEarly(step: state.globalStep, bestStep: best.step, bestLoss: best.loss))
     }
@@ -23,7 +24,7 @@ extension Trainer {
   private func isEvaluationDue(after step: Int) -> Bool {
     switch config.evalStrategy {
     case .no: false
-    case .steps: (step + 1) % config.evaluationInterval == 0 || step + 1 == plan.totalSteps
+    case .steps: (step + 1) % (state.evalSteps ?? 1) == 0 || step + 1 == plan.totalSteps
     case .epoch: plan.isEpochEnd(step)
     }
   }
@@ -31,7 +32,7 @@ extension Trainer {
   private func isSaveDue(after step: Int) -> Bool {
     switch config.saveStrategy {
     case .no: false
-    case .steps: (step + 1) % config.saveSteps == 0 || step + 1 == plan.totalSteps
+    case .steps: (step + 1) % state.saveSteps == 0 || step + 1 == plan.totalSteps
     case .epoch: plan.isEpochEnd(step)
     }
   }
@@ -75,6 +76,7 @@ extension Trainer {
 
   @discardableResult
   func saveCheckpoint() throws(TrainingError) -> String {
+    if let summary = rowLosses.summary(of: rows) { observe(.rowLosses(summary)) }
     if state.best?.step == state.globalStep { state.bestCheckpointStep = state.globalStep }
     let path = try store.saveCheckpoint(
       model: model, optimizer: optimizer, state: state, fingerprint: fingerprint)

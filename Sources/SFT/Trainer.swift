@@ -14,12 +14,14 @@ public final class Trainer {
   let device: Device
   let plan: BatchPlan
   let optimizer: AdamW
+  let control: TrainingControl
   let observe: (TrainingEvent) -> Void
   let shouldStop: () -> Bool
   let fingerprint: RunFingerprint
   var store: RunStore
   var state: TrainerState
-  private let rows: [EncodedRow]
+  let rows: [EncodedRow]
+  var rowLosses: RowLosses
   /// Rows that go through the model together: bins of packed rows, or single ones.
   private let units: [[Int]]
   private let schedule: LearningRateSchedule
@@ -29,11 +31,13 @@ public final class Trainer {
   /// Prepares a run: the model has its adapter (or all parameters) marked as trained already.
   ///
   /// Rows without a trained token must have been dropped, and longer ones than `maxSeqLength` cut. `shouldStop` is
-  /// polled between micro-batches: a run that is stopped writes a checkpoint first.
+  /// polled between micro-batches: a run that is stopped writes a checkpoint first. Events go to `observe`, then to
+  /// `callbacks`, which may ask things of `control`.
   public init(
     model: QwenModel, rows: [EncodedRow], evaluationRows: [EncodedRow] = [],
     config: TrainingConfig, artifacts: RunArtifacts, sampler: AnswerSampler? = nil,
-    on device: Device = .cpu, shouldStop: @escaping () -> Bool = { false },
+    on device: Device = .cpu, control: TrainingControl = TrainingControl(),
+    callbacks: [any TrainingCallback] = [], shouldStop: @escaping () -> Bool = { false },
     observe: @escaping (TrainingEvent) -> Void = { _ in }
   ) throws(TrainingError) {
     try config.validate()
@@ -57,8 +61,13 @@ public final class Trainer {
     self.sampler = sampler
     self.config = config
     self.device = device
-    self.observe = observe
-    self.shouldStop = shouldStop
+    self.control = control
+    self.observe = { event in
+      observe(event)
+      for callback in callbacks { callback.handle(event, control: control) }
+    }
+    self.shouldStop = { control.isStopRequested || shouldStop() }
+    rowLosses = RowLosses(count: rows.count)
     units = RowPacking.units(of: rows, config: config)
     plan = BatchPlan(rowCount: units.count, config: config)
     optimizer = AdamW(
@@ -103,7 +112,8 @@ public final class Trainer {
     if state.pending != nil { try finishStep() }
     var order = plan.order(epoch: firstStep / plan.stepsPerEpoch)
     var tokensOfRun = 0
-    for step in firstStep..<max(firstStep, plan.totalSteps) where !state.isOutOfPatience {
+    for step in firstStep..<max(firstStep, plan.totalSteps)
+    where !state.isOutOfPatience && !control.isEndRequested {
       if step % plan.stepsPerEpoch == 0 { order = plan.order(epoch: step / plan.stepsPerEpoch) }
       let stepStart = clock.now
       // 1. Forward and backward of every micro-batch.
@@ -129,7 +139,7 @@ public final class Trainer {
         correctTokenCount: sums.correct, tokensPerSecond: Double(sums.tokens) / max(seconds, 1e-9),
         seconds: seconds)
       observe(.step(record))
-      if let entry = state.add(record, loggingSteps: config.loggingSteps) {
+      if let entry = state.add(record) {
         observe(.logged(entry))
       }
       // 4. Evaluate, sample and save where it is time to.
@@ -149,6 +159,7 @@ public final class Trainer {
     if !isLastSampled || hasOtherWeights { try sample(isFinal: true) }
     let summary = state.finish(seconds: seconds, tokens: tokens)
     try store.writeResult(model: model, state: state, totalSteps: plan.totalSteps)
+    if let losses = rowLosses.summary(of: rows) { observe(.rowLosses(losses)) }
     observe(.finished(summary))
     return summary
   }
@@ -165,9 +176,8 @@ public final class Trainer {
   /// Adds the gradients of a step's micro-batches, normalised by its trained tokens; nil when asked to stop.
   private func accumulateGradients(step: Int, order: [Int]) throws(TrainingError) -> StepSums? {
     var sums = StepSums()
-    let micros = plan.microBatches(step: step, order: order).map { micro in
-      micro.flatMap { units[$0].map { rows[$0] } }
-    }
+    let indices = plan.microBatches(step: step, order: order).map { $0.flatMap { units[$0] } }
+    let micros = indices.map { $0.map { rows[$0] } }
     sums.trained = micros.joined().reduce(0) { $0 + $1.trainedTokenCount }
     for (index, micro) in micros.enumerated() {
       if shouldStop() {
@@ -184,7 +194,9 @@ public final class Trainer {
         checkpointing: activations?.checkpointing(for: batch) ?? .off,
         scale: 1 / Double(sums.trained))
       do throws(DeviceError) {
-        for value in try pass.statistics.nll.doubles() { sums.nll += value }
+        let nll = try pass.statistics.nll.doubles()
+        for value in nll { sums.nll += value }
+        rowLosses.note(nll, of: indices[index], in: rows)
         for value in try pass.statistics.isCorrect.array(of: UInt8.self) {
           sums.correct += Int(value)
         }

@@ -29,10 +29,12 @@ package struct TrainerState: Sendable {
   /// What comes after a step's update.
   package enum Pending: String, Sendable { case evaluation, sampling }
 
-  private let totalSteps, stepsPerEpoch, loggingSteps, saveSteps, batchSize: Int
+  /// Steps between checkpoints, and between evaluations where these go by steps.
+  package let saveSteps: Int, evalSteps: Int?
+  private let totalSteps, stepsPerEpoch, loggingSteps, batchSize: Int
   private let epochs: Double
   private let outputDir: String
-  private let evalSteps, patience: Int?
+  private let patience: Int?
 
   /// Sums since the last log entry.
   private struct Window: Sendable {
@@ -44,12 +46,13 @@ package struct TrainerState: Sendable {
   package init(config: TrainingConfig, totalSteps: Int, stepsPerEpoch: Int) {
     self.totalSteps = totalSteps
     self.stepsPerEpoch = stepsPerEpoch
-    loggingSteps = config.loggingSteps
-    saveSteps = config.saveSteps
+    loggingSteps = config.loggingSteps.steps(of: totalSteps)
+    saveSteps = config.saveSteps.steps(of: totalSteps)
     batchSize = config.perDeviceTrainBatchSize
     epochs = config.numTrainEpochs
     outputDir = config.outputDir
-    evalSteps = config.evalStrategy == .steps ? config.evaluationInterval : nil
+    evalSteps =
+      config.evalStrategy == .steps ? config.evaluationInterval.steps(of: totalSteps) : nil
     patience = config.earlyStoppingPatience
   }
 
@@ -72,7 +75,7 @@ package struct TrainerState: Sendable {
   }
 
   /// Counts a step; returns a log entry when one is due.
-  package mutating func add(_ record: StepRecord, loggingSteps: Int) -> LogEntry? {
+  package mutating func add(_ record: StepRecord) -> LogEntry? {
     globalStep = record.step
     epoch = record.epoch
     totalLoss += record.loss

@@ -58,12 +58,12 @@ public struct TrainingConfig: Sendable, Hashable {
   public var shuffle = true
   /// Seeds the adapter, the order and dropout.
   public var seed: UInt64 = 42
-  /// Steps between entries of the log.
-  public var loggingSteps = 10
+  /// Steps between entries of the log, or a share of all steps.
+  public var loggingSteps: StepInterval = 10
   /// When to write checkpoints; the last step always has one unless `no`.
   public var saveStrategy = SaveStrategy.steps
-  /// Steps between checkpoints.
-  public var saveSteps = 500
+  /// Steps between checkpoints, or a share of all steps.
+  public var saveSteps: StepInterval = 500
   /// Checkpoints that are kept; nil keeps all.
   public var saveTotalLimit: Int?
   /// Put rows together, up to `maxSeqLength` tokens; each still sees itself alone.
@@ -72,8 +72,8 @@ public struct TrainingConfig: Sendable, Hashable {
   public var valSize = 0.0
   /// When to evaluate; with `steps` at the end too.
   public var evalStrategy = EvaluationStrategy.no
-  /// Steps between evaluations; nil takes `loggingSteps`.
-  public var evalSteps: Int?
+  /// Steps between evaluations, or a share of all steps; nil takes `loggingSteps`.
+  public var evalSteps: StepInterval?
   /// Whether the result is the checkpoint with the lowest evaluation loss.
   public var loadBestModelAtEnd = false
   /// Evaluations in a row without a lower loss after which the run ends; nil never ends it early.
@@ -81,8 +81,8 @@ public struct TrainingConfig: Sendable, Hashable {
   /// Steps between sampled answers; nil takes them at the start and at the end alone.
   public var sampleEvery: Int?
 
-  /// Steps between evaluations.
-  package var evaluationInterval: Int { evalSteps ?? loggingSteps }
+  /// When to evaluate with `steps`.
+  package var evaluationInterval: StepInterval { evalSteps ?? loggingSteps }
 
   /// The defaults: the one place where they stand.
   public static let defaults = TrainingConfig(outputDir: "")
@@ -132,8 +132,8 @@ public struct TrainingConfig: Sendable, Hashable {
     try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
     try require(
       (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 or more")
-    try require(loggingSteps > 0, "logging_steps", "\(loggingSteps)", "1 or more")
-    try require(saveSteps > 0, "save_steps", "\(saveSteps)", "1 or more")
+    try require(loggingSteps.isValid, "logging_steps", "\(loggingSteps)", Self.interval)
+    try require(saveSteps.isValid, "save_steps", "\(saveSteps)", Self.interval)
     try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")
     if case .auto(let budget) = gradientCheckpointing {
       try require(budget > 0, "memory_budget", "\(budget)", "more than 0")
@@ -154,10 +154,12 @@ public struct TrainingConfig: Sendable, Hashable {
     }
   }
 
+  private static let interval = "1 or more, or a share of all steps below 1"
+
   private func validateEvaluation(
     _ require: (Bool, String, String, String) throws(TrainingError) -> Void
   ) throws(TrainingError) {
-    try require(evalSteps ?? 1 > 0, "eval_steps", "\(evalSteps ?? 0)", "1 or more")
+    try require((evalSteps ?? 1).isValid, "eval_steps", "\(evalSteps ?? 0)", Self.interval)
     try require(sampleEvery ?? 1 > 0, "sample_every", "\(sampleEvery ?? 0)", "1 or more")
     try require(
       earlyStoppingPatience ?? 1 > 0, "early_stopping_patience", "\(earlyStoppingPatience ?? 0)",
@@ -179,7 +181,8 @@ public struct TrainingConfig: Sendable, Hashable {
       evalStrategy.rawValue == saveStrategy.rawValue, "save_strategy", saveStrategy.rawValue,
       "\(evalStrategy.rawValue), the same as eval_strategy, as load_best_model_at_end needs it")
     try require(
-      evalStrategy == .epoch || saveSteps % evaluationInterval == 0, "save_steps", "\(saveSteps)",
+      evalStrategy == .epoch || saveSteps.isMultiple(of: evaluationInterval), "save_steps",
+      "\(saveSteps)",
       "a multiple of eval_steps (\(evaluationInterval)), as load_best_model_at_end needs it")
   }
 }

@@ -81,6 +81,8 @@ public enum TrainingEvent: Sendable {
   case evaluated(LogEntry)
   /// The model has answered the sample prompts.
   case sampled([SampledAnswer])
+  /// What the losses of single rows look like; comes before ``saved(path:step:)`` and ``finished(_:)``.
+  case rowLosses(RowLossSummary)
   /// Evaluations have not become better for as long as they may: the run ends after this step.
   case stoppedEarly(step: Int, bestStep: Int, bestLoss: Double)
   /// The weights of the best checkpoint are the result.

@@ -50,6 +50,53 @@ struct DisplayTests {
     #expect(progress.isComplete && progress.row(columnCount: 80).contains("loss nan"))
   }
 
+  @Test("three rows say where the run stands, what it learns and what it costs, on any terminal")
+  func rows() {
+    var progress = TrainingProgress()
+    for step in 1...60 {
+      progress.add(
+        step: step, totalSteps: 120, loss: 4 / Double(step), tokensPerSecond: 800, seconds: 2)
+    }
+    (progress.epoch, progress.learningRate, progress.gradientNorm) = (1.5, 2e-4, 0.5)
+    progress.memoryByteCount = 3 << 29
+    progress.add(evaluationLoss: 1.25, step: 40)
+    progress.add(evaluationLoss: 1.5, step: 60)
+    let rows = progress.rows(columnCount: 100, rowCount: 24, isUnicode: true)
+    #expect(rows.count == 3)
+    #expect(rows[0].hasPrefix("step 60/120  50 % ━") && rows[0].hasSuffix("┄ 2m00s left"))
+    #expect(rows[1].hasPrefix("loss 0.") && rows[1].contains(" ↓ █"))
+    #expect(rows[1].hasSuffix("epoch 1.50   learning rate 2e-4   grad norm 0.5"))
+    #expect(
+      rows[2]
+        == "evaluation 1.5000 at step 60, lowest 1.2500 at 40   800 tokens/s   memory 1.50 GiB")
+    for columns in [0, 1, 10, 39, 40, 41, 50, 60, 80, 200] {
+      for isUnicode in [false, true] {
+        let rows = progress.rows(columnCount: columns, rowCount: 24, isUnicode: isUnicode)
+        #expect(rows.allSatisfy { $0.count <= max(0, columns - 1) }, "\(columns)")
+        #expect(isUnicode || rows.allSatisfy { $0.utf8.allSatisfy { $0 < 0x80 } })
+      }
+    }
+    #expect(progress.rows(columnCount: 100, rowCount: 5, isUnicode: true).count == 1)
+  }
+
+  @Test("the trend of a loss is that of its means, whatever single steps do")
+  func trend() {
+    var (falling, level, rising) = (LossTrend(), LossTrend(), LossTrend())
+    for step in 1...500 {
+      falling.add(5 - Double(step) / 200)
+      level.add(step.isMultiple(of: 2) ? 1 : 1.0001)
+      rising.add(1 + Double(step) / 200)
+      rising.add(.nan)
+    }
+    #expect(falling.direction == -1 && level.direction == 0 && rising.direction == 1)
+    #expect(falling.sparkline(width: 8).count == 8)
+    #expect(rising.sparkline(width: 3).first == "▁" && rising.sparkline(width: 3).last == "█")
+    #expect(LossTrend().sparkline(width: 8).isEmpty && LossTrend().recent == nil)
+    var constant = LossTrend()
+    for _ in 0..<100 { constant.add(1) }
+    #expect(constant.sparkline(width: 8).isEmpty && constant.direction == 0)
+  }
+
   @Test("a line of the log leaves out what is not known")
   func line() {
     var progress = TrainingProgress()

@@ -20,7 +20,13 @@ struct TrainingRunTests {
     ("--val_size -1", "--val_size: expected a share below 1 or a whole number of rows"),
     ("--val_size 1.5", "--val_size: expected a share below 1"),
     ("--val_size nan", "--val_size: expected a share below 1"),
-    ("--val_size 4 --eval_strategy steps --eval_steps 0", "--eval_steps: expected 1 or more"),
+    (
+      "--val_size 4 --eval_strategy steps --eval_steps 0",
+      "--eval_steps: expected 1 or more, or a share"
+    ),
+    ("--val_size 4 --eval_strategy steps --eval_steps 1.5", "--eval_steps: expected 1 or more"),
+    ("--save_steps 0", "--save_steps: expected 1 or more, or a share of all steps below 1"),
+    ("--logging_steps often", "--logging_steps"),
     ("--eval_strategy often", "often"),
     ("--early_stopping_patience 2", "--eval_strategy: expected steps or epoch"),
     (

@@ -296,4 +296,79 @@ struct EventStreamTests {
       for try await _ in Trainer.events({ _ in throw TrainingError.nothingToTrain(rows: 0) }) {}
     }
   }
+
+  /// A run of so many steps that only a stop can end it within the test.
+  @Sendable private static func longTrainer(
+    _ hooks: Trainer.Hooks, _ folder: String, _ control: TrainingControl
+  ) throws -> Trainer {
+    let directory = TrainingParityTests.fixtures + "/tiny-qwen3"
+    var (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+    (config.maxSteps, config.saveStrategy) = (10_000_000, .no)
+    let model = try QwenModel.load(directory: directory)
+    let adapter = try AdapterFile.load(directory + "/adapter", into: model)
+    rows.removeLast(3)
+    return try Trainer(
+      model: model, rows: rows, config: config,
+      artifacts: RunArtifacts(modelDirectory: directory, adapter: adapter), control: control,
+      shouldStop: hooks.shouldStop, observe: hooks.observe)
+  }
+
+  /// Waits until the run in `folder` has written a checkpoint, and says of which step.
+  private func checkpoint(in folder: String) async throws -> Int {
+    for _ in 0..<600 {
+      let names = ((try? FileSystem.list(folder + "/out")) ?? []).map(\.name)
+      if let step = names.compactMap({ Int($0.dropFirst("checkpoint-".count)) }).first {
+        return step
+      }
+      try await Task.sleep(for: .milliseconds(50))
+    }
+    Issue.record("no checkpoint within 30 seconds")
+    return 0
+  }
+
+  @Test("the run stops after a checkpoint when its reader leaves the loop or its task is cancelled")
+  func cancellation() async throws {
+    for isCancelled in [false, true] {
+      let folder = "/tmp/qwen-sft-tests-\(UInt64.random(in: 0...UInt64.max))"
+      defer { try? FileSystem.remove(folder) }
+      let (started, signal) = AsyncStream<Int>.makeStream()
+      let reader = Task {
+        for try await event in Trainer.events({ hooks in
+          try Self.longTrainer(hooks, folder, TrainingControl())
+        }) {
+          guard case .step(let step) = event, step.step >= 3 else { continue }
+          signal.yield(step.step)
+          if !isCancelled { break }
+        }
+      }
+      var first = started.makeAsyncIterator()
+      _ = await first.next()
+      if isCancelled { reader.cancel() }
+      _ = await reader.result
+      let step = try await checkpoint(in: folder)
+      #expect(step >= 3)
+      // Nothing goes on behind it.
+      try await Task.sleep(for: .milliseconds(200))
+      #expect(try await checkpoint(in: folder) == step)
+    }
+  }
+
+  @Test("a control stops a stream, which then ends with the checkpoint's place")
+  func control() async throws {
+    let folder = "/tmp/qwen-sft-tests-\(UInt64.random(in: 0...UInt64.max))"
+    defer { try? FileSystem.remove(folder) }
+    let control = TrainingControl()
+    var saved: Int?
+    do {
+      for try await event in Trainer.events({ hooks in
+        try Self.longTrainer(hooks, folder, control)
+      }) {
+        if case .step(let step) = event, step.step == 3 { control.stop() }
+        if case .saved(_, let step) = event { saved = step }
+      }
+      Issue.record("the stream should have ended with an error")
+    } catch TrainingError.interrupted(let step, let checkpoint) {
+      #expect(step == saved && checkpoint == folder + "/out/checkpoint-\(step)")
+    }
+  }
 }

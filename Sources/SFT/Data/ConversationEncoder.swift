@@ -234,37 +234,8 @@ public struct ConversationEncoder: Sendable {
     _ conversations: [Conversation], maximumLength: Int? = nil,
     truncation: Truncation = .keepStart
   ) throws(DataError) -> (rows: [EncodedRow], report: Report) {
-    var report = Report()
-    var rows: [EncodedRow] = []
-    for encoded in try encode(conversations) {
-      let row = encoded.row
-      report.rowCount += 1
-      if encoded.isLastTurnOpen { report.openTurns += 1 }
-      if encoded.hasGenerationBlocks { report.withGenerationBlocks += 1 }
-      guard row.trainedTokenCount > 0 else {
-        let problem = RowProblem.nothingTrained(tokenCount: row.inputIDs.count)
-        throw .fault(DataFault(file: row.file, line: row.line, problem: problem))
-      }
-      var kept = row
-      if let maximumLength {
-        guard let cut = try row.truncated(to: maximumLength, truncation) else {
-          report.droppedTooLong += 1
-          continue
-        }
-        guard cut.trainedTokenCount > 0 else {
-          report.droppedCutOff += 1
-          continue
-        }
-        if cut.inputIDs.count < row.inputIDs.count { report.truncated += 1 }
-        kept = cut
-      }
-      report.tokenCount += kept.inputIDs.count
-      report.trainedTokenCount += kept.trainedTokenCount
-      rows.append(kept)
-    }
-    if rows.isEmpty {
-      throw .nothingLeft(droppedRowCount: report.rowCount, maximumLength: maximumLength)
-    }
-    return (rows, report)
+    var collector = RowCollector(maximumLength: maximumLength, truncation: truncation)
+    for encoded in try encode(conversations) { try collector.add(encoded) }
+    return try collector.result()
   }
 }

@@ -2,11 +2,12 @@
 
 import Files
 import OrderedJSON
+import Report
 
 /// The settings of a command line, defaults included.
 struct ResolvedRecipe {
   /// Option names with underscores, and their values in YAML.
-  private var settings: [(key: String, value: String)] = []
+  private(set) var settings: [(key: String, value: String)] = []
 
   /// Options that belong to one run of the program, not to what it makes.
   private static let leftOut: Set<String> = ["resume-from-checkpoint", "verbose", "json"]
@@ -70,17 +71,6 @@ struct ResolvedRecipe {
         + text.utf8.split(separator: 0x27, omittingEmptySubsequences: false)
         .map { String(decoding: $0, as: UTF8.self) }.joined(separator: "''") + "'"
     }
-    var quoted = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar.value {
-      case 0x22, 0x5C: quoted += "\\" + String(scalar)
-      case 0x20...0x7E, 0xA0...0xD7FF, 0xE000...0xFEFE, 0xFF00...0xFFFD:
-        quoted.unicodeScalars.append(scalar)
-      default:
-        let digits = String(scalar.value, radix: 16)
-        quoted += "\\U" + String(repeating: "0", count: 8 - digits.count) + digits
-      }
-    }
-    return quoted + "\""
+    return MarkdownText.yaml(text)
   }
 }

@@ -41,7 +41,7 @@ struct Plan: ParsableCommand {
       maxSeqLength: data.maxSeqLength)
     try TrainOptions.validate(config)
     try options.validateEvaluation()
-    let adapterFolder = try adapter.folder()
+    let adapterFolder = try adapter.folder(isOffline: model.offline)
     try options.validateFull(
       hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)
     let input = PlannedRun.Input(

@@ -3,6 +3,7 @@
 import ArgumentParser
 import NN
 import QwenModel
+import Report
 import SFT
 import Safetensors
 import Tensor
@@ -29,6 +30,7 @@ struct Train: ParsableCommand {
       outputDir: output, lora: try lora.config(), maxSeqLength: data.maxSeqLength)
     try TrainOptions.validate(config)
     try options.validateEvaluation()
+    let targets = try ReportTarget.targets(options.reportTo)
     let folder = try model.folder()
     let adapterFolder = try adapter.folder(isOffline: model.offline)
     let paths = try data.paths()
@@ -38,14 +40,16 @@ struct Train: ParsableCommand {
       Diagnostics.notice("--\(name) is not used: the adapter brings its own settings")
     }
     // 1. The data is read and encoded before any weight is.
-    let all = try TrainingData.rows(
-      folder: folder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
+    let encoder = try encoding.encoder(folder: folder)
+    let (all, report) = try TrainingData.rows(
+      encoder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
     var (rows, evaluationRows) = try ValidationSplit.split(
       all, size: config.valSize, seed: config.seed)
     if !options.evalDataPath.isEmpty {
       evaluationRows = try TrainingData.rows(
-        folder: folder, paths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
-        config: config)
+        encoder, paths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
+        config: config
+      ).rows
     }
     let watch = try MemoryWatch(
       of: RunOutline(
@@ -70,10 +74,17 @@ struct Train: ParsableCommand {
     }
     // 3. The run.
     Interrupts.listen()
-    let reporter = TrainingReporter(outputDir: output, memory: watch)
+    let description = RunDescription(
+      baseModel: model.model ?? folder, adapter: settings, isQuantized: network.isQuantized,
+      rows: rows, tokenizer: encoder.tokenizer,
+      data: RunDescription.data(
+        paths: paths, rows: rows, evaluationRows: evaluationRows, report: report),
+      environment: RunDescription.environment(device, network),
+      recipe: (resolvedRecipe(config)?.settings ?? []).map { .init($0.key, $0.value) },
+      outputDir: output)
+    let reporter = TrainingReporter(description, targets: targets, memory: watch)
     let sampler = try questions.map { questions in
-      let encoder = try encoding.encoder(folder: folder)
-      return try AnswerSampler(
+      try AnswerSampler(
         questions, encoder: encoder,
         stopIDs: Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer))
     }
@@ -83,28 +94,29 @@ struct Train: ParsableCommand {
       on: device,
       shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
     guard try resume(trainer) else { return }
-    try writeRecipe(config)
+    try resolvedRecipe(config)?.write(to: output)
     do throws(TrainingError) {
       _ = try trainer.run()
     } catch {
-      reporter.end()
+      reporter.end(error)
       guard case .interrupted = error else { throw error }
       Diagnostics.notice(error.description)
       throw ExitCode(Interrupts.exitCode)
     }
   }
 
-  /// Writes every setting of the run beside its results.
-  private func writeRecipe(_ config: TrainingConfig) throws {
-    guard let expansion = RecipeExpansion.current else { return }
+  /// Every setting of the run.
+  private func resolvedRecipe(_ config: TrainingConfig) -> ResolvedRecipe? {
+    guard let expansion = RecipeExpansion.current else { return nil }
     var resolved = [
       "output-dir": config.outputDir, "max-seq-length": String(config.maxSeqLength),
+      "report-to": ReportTarget.defaults.map(\.rawValue).sorted().joined(separator: ","),
       "gradient-checkpointing": config.gradientCheckpointing.name,
     ]
     if adapter.adapter == nil, let lora = config.lora {
       resolved["lora-dropout"] = "\(lora.dropout)"
     }
-    try ResolvedRecipe(expansion, resolved: resolved).write(to: config.outputDir)
+    return ResolvedRecipe(expansion, resolved: resolved)
   }
 
   /// Marks what is trained; the adapter's settings, nil for full training.

@@ -28,7 +28,9 @@ package enum Diagnostics {
   /// Writes `line` and a line end, in one piece, above the status where there is one.
   package static func write(line: String) {
     status.withLock { status in
-      let text = status.isEmpty ? line + "\n" : eraseLine + line + "\n" + status
+      let text =
+        status.isEmpty
+        ? line + "\n" : toFirstRow(of: status) + "\u{1B}[J\(line)\n" + drawn(status)
       _ = writeAll(Array(text.utf8), to: STDERR_FILENO)
     }
   }
@@ -36,26 +38,39 @@ package enum Diagnostics {
   /// Writes `text` as it is, such as a prompt that waits on its row.
   package static func write(_ text: String) { _ = writeAll(Array(text.utf8), to: STDERR_FILENO) }
 
-  /// Shows `text`, which must fit one row of the terminal, below all lines; an empty one ends it.
-  package static func showStatus(_ text: String) {
+  /// Shows `rows`, each of which must fit a row of the terminal, below all lines; none ends it. They are written over
+  /// those that were there, in one piece, so that nothing flickers.
+  package static func showStatus(_ rows: [String]) {
     status.withLock { status in
-      guard !(status.isEmpty && text.isEmpty) else { return }
-      status = text
-      _ = writeAll(Array((eraseLine + text).utf8), to: STDERR_FILENO)
+      guard !(status.isEmpty && rows.isEmpty) else { return }
+      let text = toFirstRow(of: status) + (rows.isEmpty ? "\u{1B}[J" : drawn(rows))
+      status = rows
+      _ = writeAll(Array(text.utf8), to: STDERR_FILENO)
     }
   }
 
-  private static let status = Mutex("")
-  private static let eraseLine = "\r\u{1B}[2K"
+  private static let status = Mutex<[String]>([])
+
+  /// Moves from the end of the last row of `status` to the beginning of the first.
+  private static func toFirstRow(of status: [String]) -> String {
+    "\r" + (status.count > 1 ? "\u{1B}[\(status.count - 1)A" : "")
+  }
+
+  /// The rows, each with what was behind it erased, and all that was below them.
+  private static func drawn(_ rows: [String]) -> String {
+    rows.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J"
+  }
 
   /// Whether standard error is a terminal.
   package static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
-  /// Columns of the terminal on standard error; 80 where unknown.
-  package static var columnCount: Int {
+  /// Columns and rows of the terminal on standard error; 80 and 24 where unknown.
+  package static var terminalSize: (columns: Int, rows: Int) {
     var size = winsize()
-    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-    return Int(size.ws_col)
+    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+      return (80, 24)
+    }
+    return (Int(size.ws_col), Int(size.ws_row))
   }
 
   /// Sends log lines here: from warning on, or from debug on where `isVerbose`.

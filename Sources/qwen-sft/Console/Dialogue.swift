@@ -24,9 +24,9 @@ struct Dialogue {
     var copy = self
     Diagnostics.write(line: "Commands: /reset, /system TEXT, /adapter on|off, /quit")
     while true {
-      Diagnostics.showStatus("> ")
+      Diagnostics.showStatus(["> "])
       let answer = readLine()
-      Diagnostics.showStatus("")
+      Diagnostics.showStatus([])
       guard let line = answer else { return }
       if line.isEmpty { continue }
       if line.hasPrefix("/") {

@@ -1,10 +1,12 @@
-// A run on standard error: one row that moves where it is a terminal, else a line for each entry of the log.
+// A run on standard error: a few rows that stay in place where it is a terminal, else a line for each entry of the log.
 
 import SFT
 
 /// Shows the events of a training run.
 final class TrainingDisplay {
   private let isTerminal: Bool
+  /// Whether the terminal's letters go beyond ASCII.
+  private let isUnicode = Environment.current.isUnicode
   private var progress = TrainingProgress()
   private var lastRedraw: ContinuousClock.Instant?
 
@@ -14,7 +16,11 @@ final class TrainingDisplay {
   /// Takes one event.
   func observe(_ event: TrainingEvent) {
     switch event {
-    case .resumed: break
+    case .resumed(let log, _):
+      for entry in log {
+        if let loss = entry["eval_loss"] { progress.add(evaluationLoss: loss, step: entry.step) }
+      }
+    case .rowLosses: break
     case .started(let totalSteps, let trainedParameters, let rows):
       progress.totalSteps = totalSteps
       Diagnostics.notice(
@@ -23,6 +29,10 @@ final class TrainingDisplay {
       progress.add(
         step: step.step, totalSteps: step.totalSteps, loss: step.loss,
         tokensPerSecond: step.tokensPerSecond, seconds: step.seconds)
+      progress.epoch = step.epoch
+      progress.learningRate = step.learningRate
+      progress.gradientNorm = step.gradientNorm
+      progress.memoryByteCount = ProcessMemory.peakResidentByteCount
       if isTerminal { redraw() }
     case .logged(let entry):
       guard !isTerminal, entry["loss"] != nil else { return }
@@ -32,6 +42,7 @@ final class TrainingDisplay {
           gradientNorm: entry["grad_norm"], learningRate: entry["learning_rate"],
           tokensPerSecond: entry["tokens_per_second"]))
     case .evaluated(let entry):
+      if let loss = entry["eval_loss"] { progress.add(evaluationLoss: loss, step: entry.step) }
       let figures = entry.values.filter { $0.key.utf8.starts(with: "eval_".utf8) }.map {
         "\(String($0.key.dropFirst(5))) \(significant($0.value))"
       }
@@ -60,14 +71,16 @@ final class TrainingDisplay {
     }
   }
 
-  /// Takes the moving row away.
-  func end() { if isTerminal { Diagnostics.showStatus("") } }
+  /// Takes the moving rows away.
+  func end() { if isTerminal { Diagnostics.showStatus([]) } }
 
   /// Draws at most ten times a second.
   private func redraw() {
     let now = ContinuousClock.now
     if let lastRedraw, now - lastRedraw < .milliseconds(100), !progress.isComplete { return }
     lastRedraw = now
-    Diagnostics.showStatus(progress.row(columnCount: Diagnostics.columnCount))
+    let size = Diagnostics.terminalSize
+    Diagnostics.showStatus(
+      progress.rows(columnCount: size.columns, rowCount: size.rows, isUnicode: isUnicode))
   }
 }

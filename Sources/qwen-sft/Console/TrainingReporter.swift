@@ -1,25 +1,32 @@
-// What a run shows and keeps: the display on standard error and metrics.jsonl.
+// What a run shows and keeps: the display on standard error, metrics.jsonl, event files, the report.
 
+import Report
 import SFT
 
 /// Turns the events of a run into output.
 final class TrainingReporter {
   private let display = TrainingDisplay()
-  private let metrics: MetricsFile
+  private let metrics: MetricsFile?
+  private let board: TensorBoardFile?
+  private let page: ReportFile
   private let samples: SamplesFile
   private let memory: MemoryWatch
-  private let outputDir: String
+  private let run: RunDescription
   /// What a resumed run has logged before.
   private var earlierLog: [LogEntry] = []
   /// The steps that it had done; 0 in a run from the beginning.
   private var firstStep = 0
 
-  /// A reporter for the run in `outputDir`, whose memory is watched.
-  init(outputDir: String, memory: MemoryWatch = MemoryWatch()) {
-    self.outputDir = outputDir
+  /// A reporter for `run` to `targets`, whose memory is watched.
+  init(
+    _ run: RunDescription, targets: Set<ReportTarget>, memory: MemoryWatch = MemoryWatch()
+  ) {
+    self.run = run
     self.memory = memory
-    metrics = MetricsFile(folder: outputDir)
-    samples = SamplesFile(folder: outputDir)
+    metrics = targets.contains(.jsonl) ? MetricsFile(folder: run.outputDir) : nil
+    board = targets.contains(.tensorboard) ? TensorBoardFile(folder: run.outputDir) : nil
+    page = ReportFile(run, isPageWanted: targets.contains(.html))
+    samples = SamplesFile(folder: run.outputDir)
   }
 
   /// Takes one event.
@@ -30,17 +37,32 @@ final class TrainingReporter {
       earlierLog = log
       firstStep = step
     case .started:
-      metrics.begin(with: earlierLog)
+      metrics?.begin(with: earlierLog)
+      board?.begin(
+        after: firstStep, log: earlierLog,
+        recipe: run.recipe.map { "\($0.name): \($0.value)" }.joined(separator: "\n"))
       samples.begin(after: firstStep)
       memory.check()
     case .step: memory.check()
     case .sampled(let answers): samples.append(answers)
-    case .logged(let entry), .evaluated(let entry): metrics.append(entry)
-    case .finished: Diagnostics.notice("results in \(outputDir)")
+    case .logged(let entry), .evaluated(let entry):
+      metrics?.append(entry)
+      board?.append(entry)
+    case .finished(let summary):
+      board?.append(summary)
+      Diagnostics.notice("results in \(run.outputDir)")
     default: break
     }
+    page.observe(event, earlierSamples: samples.earlier)
   }
 
-  /// Takes the moving row away, for a message.
-  func end() { display.end() }
+  /// Takes the moving rows away and writes the report of a run that `error` ended.
+  func end(_ error: TrainingError) {
+    display.end()
+    if case .interrupted = error {
+      page.end(error.description, isInterruption: true)
+    } else {
+      page.end(error.description, isInterruption: false)
+    }
+  }
 }

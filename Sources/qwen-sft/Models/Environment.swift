@@ -21,6 +21,12 @@ package struct Environment: Sendable {
     return value
   }
 
+  /// Whether the locale's letters are those of Unicode, so that a terminal can be given others than ASCII.
+  package var isUnicode: Bool {
+    let locale = (self["LC_ALL"] ?? self["LC_CTYPE"] ?? self["LANG"] ?? "").lowercased()
+    return locale.contains("utf-8") || locale.contains("utf8")
+  }
+
   /// `path` with a leading `~` made the home folder.
   package func expanded(_ path: String) -> String {
     guard path.utf8.first == 0x7E, let home = self["HOME"] else { return path }

@@ -24,16 +24,18 @@ struct PlannedRun {
 
     /// Reads and encodes the data of `input`.
     init(_ input: Input, config: TrainingConfig) throws {
-      let (all, report) = try TrainingData.rowsWithReport(
-        folder: input.folder, paths: input.paths, format: input.format, encoding: input.encoding,
+      let encoder = try input.encoding.encoder(folder: input.folder)
+      let (all, report) = try TrainingData.rows(
+        encoder, paths: input.paths, format: input.format, encoding: input.encoding,
         config: config)
       (training, evaluation) = try ValidationSplit.split(
         all, size: config.valSize, seed: config.seed)
       self.report = report
       if !input.evaluationPaths.isEmpty {
         evaluation = try TrainingData.rows(
-          folder: input.folder, paths: input.evaluationPaths, format: input.format,
-          encoding: input.encoding, config: config)
+          encoder, paths: input.evaluationPaths, format: input.format,
+          encoding: input.encoding, config: config
+        ).rows
       }
     }
   }

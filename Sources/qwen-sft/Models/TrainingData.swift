@@ -11,22 +11,11 @@ enum TrainingData {
         + "<|im_end|> was appended and is trained")
   }
 
-  /// The rows of `paths` as the model in `folder` sees them.
+  /// The rows of `paths` as the model of `encoder` sees them, and what became of the others.
   static func rows(
-    folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
-    config: TrainingConfig
-  ) throws -> [EncodedRow] {
-    try rowsWithReport(
-      folder: folder, paths: paths, format: format, encoding: encoding, config: config
-    ).rows
-  }
-
-  /// The same, with what became of the rows.
-  static func rowsWithReport(
-    folder: String, paths: [String], format: DataFormat, encoding: EncodingOptions,
-    config: TrainingConfig
+    _ encoder: ConversationEncoder, paths: [String], format: DataFormat,
+    encoding: EncodingOptions, config: TrainingConfig
   ) throws -> (rows: [EncodedRow], report: ConversationEncoder.Report) {
-    let encoder = try encoding.encoder(folder: folder)
     let conversations = try ConversationReader.readAll(paths, format: format).map(encoding.prepared)
     let emptiedCount = conversations.count { !encoder.emptiedTurns(of: $0).isEmpty }
     if emptiedCount > 0 {

@@ -85,13 +85,15 @@ struct TrainOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Seed of the adapter, the order and dropout.", valueName: "n"))
   var seed = TrainingConfig.defaults.seed
 
-  @Option(help: ArgumentHelp("Steps between log entries.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Steps between log entries, or a share of all steps.", valueName: "n"))
   var loggingSteps = TrainingConfig.defaults.loggingSteps
 
   @Option(help: "When to write checkpoints: no, steps or epoch.")
   var saveStrategy = TrainingConfig.defaults.saveStrategy
 
-  @Option(help: ArgumentHelp("Steps between checkpoints.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Steps between checkpoints, or a share of all steps.", valueName: "n"))
   var saveSteps = TrainingConfig.defaults.saveSteps
 
   @Option(help: ArgumentHelp("Checkpoints to keep (default: all).", valueName: "n"))
@@ -116,8 +118,10 @@ struct TrainOptions: ParsableArguments {
   var evalStrategy = TrainingConfig.defaults.evalStrategy
 
   @Option(
-    help: ArgumentHelp("Steps between evaluations (default: --logging_steps).", valueName: "n"))
-  var evalSteps: Int?
+    help: ArgumentHelp(
+      "Steps between evaluations, or a share of all steps (default: --logging_steps).",
+      valueName: "n"))
+  var evalSteps: StepInterval?
 
   @Flag(
     inversion: .prefixedNo, exclusivity: .chooseLast,
@@ -139,6 +143,13 @@ struct TrainOptions: ParsableArguments {
     help: ArgumentHelp(
       "Steps between sampled answers (default: at the start and the end).", valueName: "n"))
   var sampleEvery: Int?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Where the run is reported to: jsonl, html and tensorboard, or all, or none (default: jsonl, html).",
+      valueName: "names"))
+  var reportTo: [String] = []
 
   @Option(
     defaultAsFlag: "true",
@@ -374,3 +385,16 @@ extension OptimizerKind: ExpressibleByArgument {
 extension TrainingConfig.SaveStrategy: ExpressibleByArgument {}
 extension TrainingConfig.EvaluationStrategy: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}
+
+extension StepInterval: ExpressibleByArgument {
+  /// Numbers out of range are kept: the settings' own check names the option.
+  public init?(argument: String) {
+    if let count = Int(argument) {
+      self = .steps(count)
+    } else if let value = Double(argument) {
+      self = StepInterval(value) ?? .share(value)
+    } else {
+      return nil
+    }
+  }
+}

@@ -1,6 +1,8 @@
 // Rows as one page that needs nothing else: every token, trained or not, with its id. What the data says is
 // escaped: no text of it becomes markup.
 
+import Report
+
 /// The page of `data preview --html`.
 enum PreviewPage {
   /// A page of rows.
@@ -69,16 +71,12 @@ enum PreviewPage {
       case "\"": result += "&quot;"
       case "\n": result += "<i>↵</i>\n"
       case "\t": result += "<i>→</i>\t"
-      case "\u{7F}": result += "<i>\u{2421}</i>"
-      case "\u{0}"..."\u{1F}":
-        if let picture = Unicode.Scalar(0x2400 + scalar.value) {
-          result += "<i>\(picture)</i>"
+      default:
+        if let name = HTMLText.name(ofHidden: scalar) {
+          result += "<i>\(name)</i>"
+        } else {
+          result.unicodeScalars.append(scalar)
         }
-      // Marks that would turn the page's own text around.
-      case "\u{80}"..."\u{9F}", "\u{200E}", "\u{200F}", "\u{202A}"..."\u{202E}",
-        "\u{2066}"..."\u{2069}":
-        result += "<i>U+\(String(scalar.value, radix: 16, uppercase: true))</i>"
-      default: result.unicodeScalars.append(scalar)
       }
     }
     return result
