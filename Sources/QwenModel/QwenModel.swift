@@ -43,11 +43,11 @@ public final class QwenModel: Module {
 
   /// The normalised hidden state of every token.  → [N, C]
   ///
-  /// With `checkpointing` each block keeps only its input. A cache is for inference tapes.
+  /// With `checkpointing` each block keeps only its input. Caches, one a document, are for inference tapes.
   public func hidden(
-    _ batch: TokenBatch, on tape: Tape, cache: KVCache? = nil, checkpointing: Bool = false
+    _ batch: TokenBatch, on tape: Tape, caches: [KVCache] = [], checkpointing: Bool = false
   ) -> Variable {
-    model(batch, on: tape, cache: cache, checkpointing: checkpointing, observe: nil)
+    model(batch, on: tape, caches: caches, checkpointing: checkpointing, observe: nil)
   }
 
   /// Scores of the next token after each of the hidden states.  hidden [N, C] → [N, V]
@@ -81,7 +81,7 @@ public final class QwenDecoder: Module {
 
   /// The normalised hidden state of every token.  → [N, C]
   package func callAsFunction(
-    _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Bool,
+    _ batch: TokenBatch, on tape: Tape, caches: [KVCache], checkpointing: Bool,
     observe: ((Int?, String, Variable) -> Void)?
   ) -> Variable {
     // 1. Look the tokens up.
@@ -92,7 +92,7 @@ public final class QwenDecoder: Module {
     let (cos, sin) = rotary.tables(
       positions: batch.positionCount, dtype: x.value.dtype, like: x.value)
     let context = AttentionContext(
-      cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, cache: cache)
+      cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, caches: caches)
     for (index, layer) in layers.elements.enumerated() {
       if checkpointing {
         x = checkpoint(x) { layer($0, context) }
@@ -100,7 +100,9 @@ public final class QwenDecoder: Module {
         x = layer(x, context, observe: observe.map { observe in { observe(index, $0, $1) } })
       }
     }
-    cache?.advance(by: batch.count)
+    for (index, cache) in caches.enumerated() {
+      cache.advance(by: batch.documents[index + 1] - batch.documents[index])
+    }
     // 3. Normalise.
     let y = norm(x)
     observe?(nil, "norm", y)

@@ -19,7 +19,7 @@ struct ParityTests {
     let tape = Tape(mode: .inference)
     var seen: [String: Tensor] = [:]
     let hidden = model.model(
-      TokenBatch(rows.map(\.ids)), on: tape, cache: nil, checkpointing: false
+      TokenBatch(rows.map(\.ids)), on: tape, caches: [], checkpointing: false
     ) { layer, name, value in
       seen[layer.map { "layers.\($0).\(name)" } ?? name] = value.value
     }
