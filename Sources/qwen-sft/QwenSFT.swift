@@ -17,7 +17,8 @@ struct QwenSFT: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Train.self, Chat.self, Evaluate.self, DataCommand.self, Tokenize.self, Quantize.self,
+      Train.self, Chat.self, ServeCommand.self, Evaluate.self, DataCommand.self, Tokenize.self,
+      Quantize.self,
       Bench.self, Devices.self, VerifyResume.self,
     ])
 
