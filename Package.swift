@@ -30,6 +30,12 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    // For `serve` alone: nothing that the library product consists of depends on it.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     // System libraries.
@@ -90,13 +96,29 @@ let package = Package(
         "Files", "OrderedJSON", "CCurl",
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
+    // The HTTP server, and its page as bytes inside the program.
+    .target(name: "ServeAssets"),
+    .target(
+      name: "Serve",
+      dependencies: [
+        "ServeAssets", "SFT", "QwenModel", "NN", "Tensor", "Tokenizer", "ChatTemplate",
+        "OrderedJSON",
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     // The demo model and the sample data, inside the program.
     .target(name: "DemoAssets"),
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "Hub", "Report", "Export", "SFT", "QwenModel", "NN", "Autograd", "Tensor",
-        "Safetensors", "Tokenizer", "ChatTemplate",
+        "DemoAssets", "Serve", "Hub", "Report", "Export", "SFT", "QwenModel", "NN", "Autograd",
+        "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),

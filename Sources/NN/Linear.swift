@@ -15,6 +15,8 @@ public final class Linear: Module {
   public var adapter: LoRAAdapter?
   /// Whether the adapter takes part.
   public var isAdapterEnabled = true
+  /// Adapters that rows choose among, in the place of the one; nil without them.
+  var choices: AdapterChoices?
 
   /// Declares a map from `inputSize` to `outputSize`.
   public init(inputSize: Int, outputSize: Int, hasBias: Bool) {
@@ -46,13 +48,20 @@ public final class Linear: Module {
 
   /// The map with its adapter, where it has one that is enabled.  x [N, in] → [N, out]
   public func callAsFunction(_ x: Variable) -> Variable {
-    let tape = x.tape
+    if let choices, !choices.routes.runs.isEmpty { return routed(x, choices) }
     if let adapter, isAdapterEnabled, let magnitude = adapter.magnitude {
       return weightDecomposed(x, adapter, magnitude)
     }
+    return map(x, adapter: isAdapterEnabled ? adapter : nil)
+  }
+
+  /// The weight and the bias alone.  x [N, in] → [N, out]
+  func withoutAdapter(_ x: Variable) -> Variable { map(x, adapter: nil) }
+
+  private func map(_ x: Variable, adapter active: LoRAAdapter?) -> Variable {
+    let tape = x.tape
     let biases = bias.map { [tape.leaf($0)] } ?? []
     let hasBias = bias != nil
-    let active = isAdapterEnabled ? adapter : nil
     let factors = active.map { [tape.leaf($0.loraA), tape.leaf($0.loraB)] } ?? []
     let lowRank = active.map { LowRankPart(scale: $0.scale, dropout: $0.dropout(on: tape)) }
     if let quantizedWeight {

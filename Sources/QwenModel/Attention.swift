@@ -11,15 +11,15 @@ package struct AttentionContext {
   package let cos, sin, positions: Tensor
   /// Cumulative token offsets of the documents, [0, …, N].
   package let documents: [Int]
-  /// Keys and values of the tokens before; nil in training.
-  package let cache: KVCache?
+  /// Keys and values of the tokens before, one cache a document; none in training.
+  package let caches: [KVCache]
 
   /// A context of its parts.
   package init(
-    cos: Tensor, sin: Tensor, positions: Tensor, documents: [Int], cache: KVCache? = nil
+    cos: Tensor, sin: Tensor, positions: Tensor, documents: [Int], caches: [KVCache] = []
   ) {
     (self.cos, self.sin, self.positions) = (cos, sin, positions)
-    (self.documents, self.cache) = (documents, cache)
+    (self.documents, self.caches) = (documents, caches)
   }
 }
 
@@ -64,7 +64,7 @@ public final class Attention: Module {
     // 1. Project to heads.
     var q = qProj(x).reshaped([n, numAttentionHeads, headDim])  // [N, H, D]
     var k = kProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
-    var v = vProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
+    let v = vProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
     observe?("q_proj", q)
     observe?("k_proj", k)
     observe?("v_proj", v)
@@ -81,18 +81,36 @@ public final class Attention: Module {
     observe?("q_rotated", q)
     observe?("k_rotated", k)
     // 4. Attend causally within each document; grouped heads are the kernel's business.
-    var (documents, keyOffset) = (Optional(context.documents), 0)
-    if let cache = context.cache {
-      let all = cache.append(keys: k.value, values: v.value, layer: layer)
-      (k, v) = (x.tape.constant(all.keys), x.tape.constant(all.values))
-      (documents, keyOffset) = (nil, cache.count)
-    }
-    let attended = attention(  // [N, H, D]
-      q, k, v, scale: 1 / Double(headDim).squareRoot(), documents: documents, keyOffset: keyOffset)
+    let attended =  // [N, H, D]
+      context.caches.isEmpty
+      ? attention(q, k, v, scale: scale, documents: context.documents, keyOffset: 0)
+      : x.tape.constant(continued(q.value, k.value, v.value, context))
     observe?("context", attended)
     // 5. Project back.
     return oProj(attended.reshaped([n, numAttentionHeads * headDim]))  // [N, C]
   }
+
+  /// Attends within each document to what its cache holds and to itself.  → [N, H, D]
+  private func continued(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ context: AttentionContext)
+    -> Tensor
+  {
+    let documents = context.documents
+    precondition(
+      documents.count == context.caches.count + 1,
+      "attention: \(documents.count - 1) documents, \(context.caches.count) caches")
+    let parts = context.caches.enumerated().map { index, cache in
+      let rows = documents[index]..<documents[index + 1]
+      let all = cache.append(keys: k.rows(rows), values: v.rows(rows), layer: layer)
+      return Tensor.attention(
+        q: q.rows(rows), k: all.keys, v: all.values, scale: scale, documents: nil,
+        keyOffset: cache.count
+      ).out
+    }
+    return parts.count == 1 ? parts[0] : Tensor.concatenatedRows(parts)
+  }
+
+  /// The factor of the scores, 1 / √D.
+  private var scale: Double { 1 / Double(headDim).squareRoot() }
 }
 
 /// Called with the name and the value of each intermediate result; for parity tests.

@@ -8,6 +8,8 @@ public final class KVCache {
   /// Tokens that are in the cache.
   public private(set) var count = 0
   private var capacity: Int
+  /// Tokens beyond which nobody expects to go; memory grows by doubling up to there.
+  var expectedLimit = Int.max
 
   /// An empty cache for a model of `layers` layers that expects up to `capacity` tokens (it grows beyond).
   public init(layers: Int, capacity: Int) {
@@ -15,10 +17,25 @@ public final class KVCache {
     self.capacity = max(capacity, 1)
   }
 
+  /// A cache that begins with the same tokens and goes on by itself. Their memory is shared until either one grows.
+  func forked() -> KVCache {
+    let copy = KVCache(layers: layers.count, capacity: capacity)
+    copy.layers = layers
+    copy.count = count
+    copy.expectedLimit = expectedLimit
+    return copy
+  }
+
+  /// Forgets all tokens but the first `n`.
+  func truncate(to n: Int) {
+    precondition(n <= count, "KVCache: cannot keep \(n) of \(count) tokens")
+    count = n
+  }
+
   /// Adds keys and values [n, K, D] of a layer behind those that are there, and returns all of them.
   func append(keys: Tensor, values: Tensor, layer: Int) -> (keys: Tensor, values: Tensor) {
     let total = count + keys.shape[0]
-    if total > capacity { grow(to: max(total, 2 * capacity)) }
+    if total > capacity { grow(to: max(total, min(2 * capacity, expectedLimit))) }
     var (cachedKeys, cachedValues) =
       layers[layer].take()
       ?? (empty(like: keys), empty(like: values))

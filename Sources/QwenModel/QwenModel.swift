@@ -43,17 +43,17 @@ public final class QwenModel: Module {
 
   /// The normalised hidden state of every token.  → [N, C]
   ///
-  /// `checkpointing` says what blocks keep for backward. A cache is for inference tapes.
+  /// `checkpointing` says what blocks keep for backward. Caches, one a document, are for inference tapes.
   public func hidden(
-    _ batch: TokenBatch, on tape: Tape, cache: KVCache? = nil, checkpointing: Checkpointing = .off
+    _ batch: TokenBatch, on tape: Tape, caches: [KVCache] = [], checkpointing: Checkpointing = .off
   ) -> Variable {
-    model(batch, on: tape, cache: cache, checkpointing: checkpointing, observe: nil)
+    model(batch, on: tape, caches: caches, checkpointing: checkpointing, observe: nil)
   }
 
   /// The same without a cache; `willRun` is called with the number of each block before it runs, so that weights need not
   /// all be there at once.
   package func hidden(_ batch: TokenBatch, on tape: Tape, willRun: (Int) -> Void) -> Variable {
-    model(batch, on: tape, cache: nil, checkpointing: .off, observe: nil, willRun: willRun)
+    model(batch, on: tape, caches: [], checkpointing: .off, observe: nil, willRun: willRun)
   }
 
   /// Scores of the next token after each of the hidden states.  hidden [N, C] → [N, V]
@@ -87,7 +87,7 @@ public final class QwenDecoder: Module {
 
   /// The normalised hidden state of every token.  → [N, C]
   package func callAsFunction(
-    _ batch: TokenBatch, on tape: Tape, cache: KVCache?, checkpointing: Checkpointing,
+    _ batch: TokenBatch, on tape: Tape, caches: [KVCache], checkpointing: Checkpointing,
     observe: ((Int?, String, Variable) -> Void)?, willRun: (Int) -> Void = { _ in }
   ) -> Variable {
     // 1. Look the tokens up.
@@ -98,7 +98,7 @@ public final class QwenDecoder: Module {
     let (cos, sin) = rotary.tables(
       positions: batch.positionCount, dtype: x.value.dtype, like: x.value)
     let context = AttentionContext(
-      cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, cache: cache)
+      cos: cos, sin: sin, positions: batch.positions, documents: batch.documents, caches: caches)
     for (index, layer) in layers.elements.enumerated() {
       willRun(index)
       switch checkpointing.memory(ofBlock: index, of: layers.elements.count) {
@@ -110,7 +110,9 @@ public final class QwenDecoder: Module {
       case .input: x = checkpoint(x) { layer($0, context) }
       }
     }
-    cache?.advance(by: batch.count)
+    for (index, cache) in caches.enumerated() {
+      cache.advance(by: batch.documents[index + 1] - batch.documents[index])
+    }
     // 3. Normalise.
     let y = norm(x)
     observe?(nil, "norm", y)

@@ -16,27 +16,27 @@ public struct TokenBatch: Sendable {
 
   /// The documents behind one another; traps when there is no token.
   public init(_ documents: [[Int32]], on device: Device = .cpu) {
-    self.init(documents, firstPosition: 0, on: device)
+    self.init(continuing: documents, from: documents.map { _ in 0 }, on: device)
   }
 
-  /// Tokens that continue a cached document.
-  package init(continuing ids: [Int32], from position: Int, on device: Device) {
-    self.init([ids], firstPosition: position, on: device)
-  }
-
-  private init(_ documents: [[Int32]], firstPosition: Int, on device: Device) {
+  /// Tokens that continue cached documents, the first of each at its place of `firstPositions`.
+  package init(continuing documents: [[Int32]], from firstPositions: [Int], on device: Device) {
+    precondition(
+      documents.count == firstPositions.count,
+      "TokenBatch: \(documents.count) documents, \(firstPositions.count) positions")
     let ids = documents.flatMap { $0 }
     precondition(!ids.isEmpty, "TokenBatch: no tokens")
     var offsets = [0]
     var positions: [Int32] = []
-    for document in documents {
-      positions += (0..<document.count).map { Int32(firstPosition + $0) }
+    positions.reserveCapacity(ids.count)
+    for (document, first) in zip(documents, firstPositions) {
+      positions += document.indices.map { Int32(first + $0) }
       offsets.append(offsets[offsets.count - 1] + document.count)
     }
     self.ids = Tensor(ids, on: device)
     self.positions = Tensor(positions, on: device)
     self.documents = offsets
-    positionCount = firstPosition + (documents.map(\.count).max() ?? 0)
+    positionCount = zip(documents, firstPositions).map { $0.count + $1 }.max() ?? 0
   }
 
   /// Number of tokens N.

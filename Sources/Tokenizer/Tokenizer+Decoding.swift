@@ -11,6 +11,13 @@ extension Tokenizer {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// The bytes that a token stands for; they need not be whole characters.
+  public func bytes(of id: Int32) -> [UInt8] {
+    var bytes: [UInt8] = []
+    appendBytes(of: id, skipSpecialTokens: false, to: &bytes)
+    return bytes
+  }
+
   /// Appends the bytes that a token stands for.
   func appendBytes(of id: Int32, skipSpecialTokens: Bool, to bytes: inout [UInt8]) {
     if let spelling = added.spellings[id] {

@@ -17,9 +17,9 @@ struct QwenSFT: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Train.self, Chat.self, Evaluate.self, DataCommand.self, Tokenize.self, Quantize.self,
-      Merge.self, ExportCommand.self, CheckAdapter.self, ConvertAdapter.self, Download.self,
-      Bench.self, Devices.self, Plan.self, VerifyResume.self,
+      Train.self, Chat.self, ServeCommand.self, Evaluate.self, DataCommand.self, Tokenize.self,
+      Quantize.self, Merge.self, ExportCommand.self, CheckAdapter.self, ConvertAdapter.self,
+      Download.self, Bench.self, Devices.self, Plan.self, VerifyResume.self,
     ])
 
   /// Runs the command line of this process.

@@ -118,6 +118,22 @@ struct DemoRunTests {
     #expect(try JSON.parse(decoded.output) == answer["text"])
   }
 
+  @Test("a file of conversations is answered in its order, alike in batches of any size")
+  func batches() throws {
+    let sample = Program.packageRoot.appendingPathComponent("Fixtures/sample.jsonl").path
+    let answers = try ["1", "8", "64"].map { size in
+      let outcome = try program.run([
+        "chat", "--messages", sample, "--temperature", "0", "--max_new_tokens", "8", "--json",
+        "--batch_size", size,
+      ])
+      #expect(outcome.code == 0, "\(outcome.errors)")
+      return try outcome.output.split(separator: "\n").map { try JSON.parse(String($0))["ids"] }
+    }
+    #expect(answers[0].count == 56 && Set(answers).count == 1)
+    let text = try program.run(["chat", "--messages", sample, "--max_new_tokens", "2"])
+    #expect(text.code == 0 && text.output.utf8.filter { $0 == 0x0A }.count >= 56)
+  }
+
   @Test(
     "a damaged adapter is one line and exit code 1",
     arguments: ["adapter_config.json", "adapter_model.safetensors"])

@@ -62,6 +62,12 @@ struct UsageTests {
       ("train --loraplus_lr_ratio 0", "--loraplus_lr_ratio: expected a number above 0"),
       ("train --loraplus_lr_ratio 4 --full", "--loraplus_lr_ratio: expected none"),
       ("train --neftune_noise_alpha -1", "--neftune_noise_alpha: expected 0 or more"),
+      ("chat --typical_p 2", "--typical_p: expected 0 to 1, found 2"),
+      ("chat --no_repeat_ngram_size -1", "--no_repeat_ngram_size: expected 0 to 1000"),
+      ("chat --presence_penalty 2.5", "--presence_penalty: expected -2 to 2"),
+      ("chat --batch_size 0", "--batch_size: expected 1 to 1024"),
+      ("serve --port -1", "--port: expected 0 to 65535"),
+      ("serve --max_body_bytes 1", "--max_body_bytes: expected 1024"),
     ])
   func wrongUsage(_ line: String, _ expected: String) throws {
     let outcome = try Program().run(line)

@@ -19,7 +19,7 @@ struct ParityTests {
     let tape = Tape(mode: .inference)
     var seen: [String: Tensor] = [:]
     let hidden = model.model(
-      TokenBatch(rows.map(\.ids)), on: tape, cache: nil, checkpointing: .off
+      TokenBatch(rows.map(\.ids)), on: tape, caches: [], checkpointing: .off
     ) { layer, name, value in
       seen[layer.map { "layers.\($0).\(name)" } ?? name] = value.value
     }

@@ -25,7 +25,7 @@ public struct ConversationEncoder: Sendable {
   /// The templates of rows without and with tools, or why there is none.
   private let plainTemplate: Result<ChatTemplate, DataError>
   private let toolTemplate: Result<ChatTemplate, DataError>
-  private let variables: JSONObject
+  private var variables: JSONObject
 
   /// A conversation rendered and encoded, and how its labels came about.
   public struct Encoded: Sendable, Hashable {
@@ -114,6 +114,14 @@ public struct ConversationEncoder: Sendable {
 
   private func template(for conversation: Conversation) throws(DataError) -> ChatTemplate {
     try (conversation.tools == nil ? plainTemplate : toolTemplate).get()
+  }
+
+  /// The same encoder with further variables for the template; they must not be named as in
+  /// ``ChatTemplate/reservedNames``.
+  public func adding(_ variables: JSONObject) -> ConversationEncoder {
+    var copy = self
+    for (name, value) in variables { copy.variables[name] = value }
+    return copy
   }
 
   // MARK: One conversation

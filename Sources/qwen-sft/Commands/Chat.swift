@@ -36,10 +36,16 @@ struct Chat: ParsableCommand {
   @Option(help: "Reasoning between <think> and </think>: dim, hide or off.")
   var showThinking = ThinkingDisplay.dim
 
+  @Option(help: ArgumentHelp("Conversations of --messages decoded together.", valueName: "n"))
+  var batchSize = 8
+
   @Flag(help: "Print one JSON value a conversation.")
   var json = false
 
   mutating func validate() throws {
+    if !(1...1024).contains(batchSize) {
+      throw ValidationError("--batch_size: expected 1 to 1024, found \(batchSize)")
+    }
     if prompt != nil && messages != nil {
       throw ValidationError("--prompt and --messages exclude each other")
     }
@@ -61,18 +67,30 @@ struct Chat: ParsableCommand {
       stopIDs: try Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer),
       sampling: sampling)
     guard let questions else {
-      try Dialogue(
-        answerer: answerer, network: network, display: showThinking, system: system
-      ).run()
+      try Dialogue(answerer: answerer, display: showThinking, system: system).run()
       return
     }
-    for (index, question) in questions.enumerated() {
+    guard questions.count == 1, !json else {
+      try answer(questions, answerer)
+      return
+    }
+    var printer = AnswerPrinter(
+      encoder.tokenizer, showThinking,
+      beginsInReasoning: try answerer.beginsInReasoning(questions[0]))
+    _ = try answerer.answer(questions[0]) { id in try printer.print(id) }
+    try printer.finish()
+  }
+
+  /// Writes each answer when it and all before it are complete.
+  private func answer(_ questions: [Conversation], _ answerer: Answerer) throws {
+    try answerer.answer(questions, batchSize: batchSize) { index, answer in
       if json {
-        let output = try answerer.answer(question, stream: index) { _ in }
-        try StandardOutput.write(line: answerer.json(output).serialized())
+        try StandardOutput.write(line: answerer.json(answer).serialized())
       } else {
-        var printer = AnswerPrinter(encoder.tokenizer, showThinking)
-        _ = try answerer.answer(question, stream: index) { id in try printer.print(id) }
+        var printer = AnswerPrinter(
+          answerer.encoder.tokenizer, showThinking,
+          beginsInReasoning: try answerer.beginsInReasoning(questions[index]))
+        for id in answerer.withoutStop(answer) { try printer.print(id) }
         try printer.finish()
       }
       try StandardOutput.flush()
@@ -96,39 +114,5 @@ struct Chat: ParsableCommand {
     }
     Diagnostics.notice("no prompt: asking the first question of the sample data")
     return [first]
-  }
-}
-
-/// How answers are chosen.
-struct SamplingArguments: ParsableArguments {
-  @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n")) var maxNewTokens = 128
-  @Option(help: ArgumentHelp("0 takes the most likely token.", valueName: "t"))
-  var temperature = 0.7
-  @Option(help: ArgumentHelp("Share of probability to choose from.", valueName: "p")) var topP = 0.8
-  @Option(help: ArgumentHelp("Tokens to choose from; 0 for all.", valueName: "k")) var topK = 20
-  @Option(help: ArgumentHelp("Least relative probability.", valueName: "p")) var minP = 0.0
-  @Option(help: ArgumentHelp("Penalty of repeated tokens; 1 for none.", valueName: "x"))
-  var repetitionPenalty = 1.0
-  @Option(help: ArgumentHelp("Seed of the choices.", valueName: "n")) var seed: UInt64 = 42
-
-  mutating func validate() throws {
-    func require(_ condition: Bool, _ name: String, _ value: Any, _ expected: String) throws {
-      if !condition { throw ValidationError("--\(name): expected \(expected), found \(value)") }
-    }
-    try require(maxNewTokens > 0, "max_new_tokens", maxNewTokens, "1 or more")
-    try require(temperature.isFinite && temperature >= 0, "temperature", temperature, "0 or more")
-    try require((0...1).contains(topP), "top_p", topP, "0 to 1")
-    try require(topK >= 0, "top_k", topK, "0 or more")
-    try require((0...1).contains(minP), "min_p", minP, "0 to 1")
-    try require(
-      repetitionPenalty.isFinite && repetitionPenalty > 0, "repetition_penalty", repetitionPenalty,
-      "a number above 0")
-  }
-
-  /// The settings of a generator.
-  var options: SamplingOptions {
-    SamplingOptions(
-      temperature: temperature, topP: topP, topK: topK, minP: minP,
-      repetitionPenalty: repetitionPenalty, seed: seed)
   }
 }

@@ -1,10 +1,12 @@
-// Prints an answer while it comes, never half a character, with reasoning dimmed, hidden or as it is.
+// Prints an answer while it comes, never half a character, with reasoning dimmed, hidden or as it is, and calls of tools
+// as such.
 
 import ArgumentParser
+import SFT
 import Tokenizer
 
 /// What becomes of the text between `<think>` and `</think>`.
-enum ThinkingDisplay: String, ExpressibleByArgument {
+enum ThinkingDisplay: String, ExpressibleByArgument, CaseIterable {
   /// In dim letters on a terminal, as it is elsewhere.
   case dim
   /// Left out.
@@ -15,51 +17,61 @@ enum ThinkingDisplay: String, ExpressibleByArgument {
 
 /// Writes tokens to standard output.
 struct AnswerPrinter {
-  private var decoder: StreamingDecoder
+  private var reader: AnswerReader
   private let display: ThinkingDisplay
-  private let begin, end: Int32?
-  private var isThinking = false
+  private let isTerminal: Bool
+  private var isDim = false
   private var isAtStart = true
 
-  init(_ tokenizer: Tokenizer, _ display: ThinkingDisplay) {
-    decoder = StreamingDecoder(tokenizer: tokenizer, skipSpecialTokens: true)
-    self.display = display == .dim && !StandardOutput.isTerminal ? .off : display
-    begin = tokenizer.tokenID(for: "<think>")
-    end = tokenizer.tokenID(for: "</think>")
+  /// A printer at the start of an answer, which may begin inside `<think>`.
+  init(_ tokenizer: Tokenizer, _ display: ThinkingDisplay, beginsInReasoning: Bool = false) {
+    isTerminal = StandardOutput.isTerminal
+    self.display = display == .dim && !isTerminal ? .off : display
+    var settings = AnswerReader.Settings()
+    settings.splitsReasoning = self.display != .off
+    settings.beginsInReasoning = beginsInReasoning
+    settings.readsToolCalls = isTerminal
+    reader = AnswerReader(tokenizer: tokenizer, settings: settings)
     if self.display == .dim { Interrupts.resetTerminalAtEnd() }
   }
 
   /// Takes the next token.
   mutating func print(_ id: Int32) throws {
-    if id == begin, display != .off {
-      isThinking = true
-      if display == .dim { try StandardOutput.write("\u{1B}[2m") }
-    }
-    let text = decoder.push(id)
-    if !(isThinking && display == .hide) { try write(text) }
-    if id == end, isThinking {
-      isThinking = false
-      isAtStart = display == .hide
-      if display == .dim { try StandardOutput.write("\u{1B}[0m") }
-    }
+    try write(reader.push(id))
     try StandardOutput.flush()
   }
 
   /// Writes what is left, and a line end.
   mutating func finish() throws {
-    let rest = decoder.finish()
-    if !(isThinking && display == .hide) { try write(rest) }
-    if isThinking && display == .dim { try StandardOutput.write("\u{1B}[0m") }
+    try write(reader.finish())
+    try setDim(false)
     try StandardOutput.write("\n")
     try StandardOutput.flush()
   }
 
-  /// Hidden reasoning takes the line ends behind it along.
-  private mutating func write(_ text: String) throws {
-    var text = text[...]
-    if isAtStart && display == .hide { text = text.drop { $0.isNewline } }
-    if text.isEmpty { return }
-    isAtStart = false
-    try StandardOutput.write(String(text))
+  private mutating func write(_ parts: [AnswerReader.Part]) throws {
+    for part in parts {
+      switch part {
+      case .reasoning(let text):
+        if display == .hide { continue }
+        try setDim(true)
+        try StandardOutput.write(text)
+      case .content(let text):
+        if isDim { try StandardOutput.write("\n") }
+        try setDim(false)
+        try StandardOutput.write(text)
+      case .toolCall(let name, let arguments):
+        if !isAtStart { try StandardOutput.write("\n") }
+        try setDim(false)
+        try StandardOutput.write("\u{1B}[36m[calls \(name)]\u{1B}[0m \(arguments)\n")
+      }
+      isAtStart = false
+    }
+  }
+
+  private mutating func setDim(_ isDim: Bool) throws {
+    guard isDim != self.isDim else { return }
+    self.isDim = isDim
+    try StandardOutput.write(isDim ? "\u{1B}[2m" : "\u{1B}[0m")
   }
 }

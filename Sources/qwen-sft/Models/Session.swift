@@ -37,6 +37,32 @@ enum Session {
     return options
   }
 
+  /// How tokens are chosen where a request says nothing: as generation_config.json has it, else as OpenAI does.
+  static func samplingDefaults(_ folder: String) throws -> SamplingOptions {
+    let config = try generationConfig(folder)
+    func number(_ key: String, _ range: ClosedRange<Double>) -> Double? {
+      config[key]?.doubleValue.flatMap { range.contains($0) ? $0 : nil }
+    }
+    var options = SamplingOptions(temperature: 1, topP: 1, topK: 0)
+    options.temperature =
+      config["do_sample"] == false ? 0 : number("temperature", 0...100) ?? options.temperature
+    options.topP = number("top_p", 0...1) ?? options.topP
+    options.topK = number("top_k", 0...1e9).map { Int($0) } ?? options.topK
+    options.minP = number("min_p", 0...1) ?? options.minP
+    options.repetitionPenalty =
+      number("repetition_penalty", 0.01...100) ?? options.repetitionPenalty
+    return options
+  }
+
+  /// generation_config.json; empty where there is none.
+  private static func generationConfig(_ folder: String) throws -> JSON {
+    let path = FileSystem.join(folder, "generation_config.json")
+    guard FileSystem.kind(of: path) == .file else { return .object([:]) }
+    do { return try JSON.parse(FileSystem.readFile(path)) } catch {
+      throw CLIError.argument(option: "model", problem: "\(path): \(error)")
+    }
+  }
+
   /// Ids that end an answer: those of generation_config.json, config.json, `<|im_end|>` and `<|endoftext|>`.
   static func stopIDs(_ folder: String, model: QwenModel, tokenizer: Tokenizer) throws -> Set<Int32>
   {
@@ -48,16 +74,9 @@ enum Session {
     -> Set<Int32>
   {
     var ids = Set(config.eosTokenIDs.map { Int32($0) })
-    let path = FileSystem.join(folder, "generation_config.json")
-    if FileSystem.kind(of: path) == .file {
-      let value: JSON
-      do { value = try JSON.parse(FileSystem.readFile(path)) } catch {
-        throw CLIError.argument(option: "model", problem: "\(path): \(error)")
-      }
-      let eos = value["eos_token_id"] ?? .null
-      for id in eos.arrayValue ?? [eos] {
-        if let number = id.integerValue, let small = Int32(exactly: number) { ids.insert(small) }
-      }
+    let eos = try generationConfig(folder)["eos_token_id"] ?? .null
+    for id in eos.arrayValue ?? [eos] {
+      if let number = id.integerValue, let small = Int32(exactly: number) { ids.insert(small) }
     }
     for token in ["<|im_end|>", "<|endoftext|>"] {
       if let id = tokenizer.tokenID(for: token) { ids.insert(id) }

@@ -74,7 +74,8 @@ struct ExportGGUF: ParsableCommand {
   mutating func run() throws {
     let device = try common.start()
     let folder = try model.folder()
-    let weights = try MergedWeights(folder: folder, adapter: adapter.folder(), on: device)
+    let weights = try MergedWeights(
+      folder: folder, adapter: adapter.folder(isOffline: model.offline), on: device)
     if weights.isQuantized, !adapterOnly {
       Diagnostics.notice("\(folder) is in NF4: exporting its dequantized weights")
     }

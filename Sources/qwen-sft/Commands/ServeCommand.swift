@@ -1,0 +1,116 @@
+// `qwen-sft serve`: an OpenAI-compatible server for one base model and its adapters.
+
+import ArgumentParser
+import Files
+import NN
+import QwenModel
+import SFT
+import Serve
+import Tensor
+
+/// Serves a model over HTTP.
+struct ServeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Serves a model and its adapters: OpenAI's interface and a chat page.")
+
+  @OptionGroup var model: ModelOptions
+  @Option(
+    name: [
+      .customLong("adapter"), .customLong("adapter-name-or-path"), .customLong("adapter-dir"),
+    ],
+    help: ArgumentHelp(
+      "A LoRA adapter and the name of its model (repeat it); without NAME that of its folder.",
+      valueName: "name=dir"))
+  var adapter: [String] = []
+  @OptionGroup var server: ServeArguments
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup var common: CommonOptions
+
+  mutating func run() throws {
+    let device = try common.start()
+    let folder = try model.folder()
+    let adapters = try adapter.map { try NamedAdapter($0) }
+    let encoder = try ConversationEncoder(folder: folder)
+    try encoder.requireTemplate()
+    let baseName = server.servedModelName ?? model.model.map(NamedAdapter.lastName) ?? "demo"
+    let options = server.options
+    let server = try Server(
+      options: options, encoder: encoder, names: [baseName] + adapters.map(\.name),
+      defaults: try Session.samplingDefaults(folder))
+    let (precision, kept) = (precision, self.server.prefixCacheTokens)
+    try BlockingTask.run {
+      try await server.run {
+        let network = try Session.model(folder, adapter: nil, precision: precision, on: device)
+        let routes = AdapterRoutes()
+        for adapter in adapters {
+          let config = try AdapterFile.load(adapter.folder, into: network, dropout: 0, on: device)
+          guard !config.initialization.changesBase else {
+            throw ServeError.unsharedBase(
+              name: adapter.name, initialization: config.initialization.name)
+          }
+          _ = routes.take(from: network)
+        }
+        ServeCommand.noteMemory(network, options, kept)
+        return Server.Model(
+          decoder: BatchDecoder(model: network, routes: routes, keptPrefixTokenCount: kept),
+          vocabularySize: network.config.vocabSize,
+          maximumLength: network.config.maxPositionEmbeddings,
+          stopIDs: try Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer))
+      } onListening: { port in
+        ServeCommand.announce(options, port)
+      }
+    }
+  }
+
+  /// The most memory that keys and values can take.
+  private static func noteMemory(_ model: QwenModel, _ options: ServerOptions, _ kept: Int) {
+    let config = model.config
+    let byteWidth = (model.computeDType ?? model.reference.dtype).byteWidth
+    let perToken =
+      2 * config.numHiddenLayers * config.numKeyValueHeads * config.headDim * byteWidth
+    let length = min(options.maxModelLength, config.maxPositionEmbeddings)
+    let bytes = Double(perToken) * Double(options.maxConcurrency * length + kept)
+    Diagnostics.notice(
+      "keys and values may take up to \(fixed(bytes / 1e9, digits: 1)) GB "
+        + "(\(options.maxConcurrency) answers of \(length) tokens)")
+  }
+
+  private static func announce(_ options: ServerOptions, _ port: Int) {
+    let host =
+      options.host.contains(":") && !options.host.hasPrefix("[")
+      ? "[\(options.host)]" : options.host
+    if !options.isLoopback {
+      Diagnostics.notice(
+        "warning: others can reach \(options.host)"
+          + (options.apiKey == nil ? ", and need no key (set --api_key)" : "")
+          + "; the connection is not encrypted")
+    }
+    // Whoever started the program may be waiting for this line; a closed pipe is no reason to stop.
+    try? StandardOutput.write(line: "listening on http://\(host):\(port)")
+    try? StandardOutput.flush()
+  }
+}
+
+/// An adapter and the name it is served under.
+struct NamedAdapter: Sendable {
+  let name: String
+  let folder: String
+
+  /// - Throws: ``CLIError/argument(option:problem:)`` where `text` is neither NAME=DIR nor DIR.
+  init(_ text: String) throws(CLIError) {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    let path = String(parts.count == 2 ? parts[1] : parts[0])
+    name = parts.count == 2 ? String(parts[0]) : NamedAdapter.lastName(of: path)
+    guard !name.isEmpty, name.utf8.count <= 200 else {
+      throw .argument(option: "adapter", problem: "expected NAME=DIR, found \(text)")
+    }
+    folder = try ModelLocation.existingFolder(path, expecting: "a folder with adapter_config.json")
+  }
+
+  /// The last part of a path; a name on the hub as it is.
+  static func lastName(of path: String) -> String {
+    if FileSystem.kind(of: path) != .folder { return path }
+    return path.split(separator: "/").last.map { String($0) } ?? path
+  }
+}
