@@ -24,8 +24,10 @@ struct QwenSFT: ParsableCommand {
 
   /// Runs the command line of this process.
   static func main() {
-    ThreadWaiting.shorten()
-    SystemAllocator.returnFreedMemory()
+    // Settings that libraries read before anything of the program runs. Where the system does not let it start again, it
+    // goes on as it is.
+    let changes = [ThreadWaiting.shorten(), SystemAllocator.returnFreedMemory()]
+    if changes.contains(true) { execv("/proc/self/exe", CommandLine.unsafeArgv) }
     Glibc.exit(Launcher.run(Array(CommandLine.arguments.dropFirst())))
   }
 }

@@ -8,14 +8,10 @@ enum ThreadWaiting {
   /// Rounds of spinning; more gains nothing on an idle machine either.
   private static let rounds = "1000"
 
-  /// Starts the program again with a short wait, since libgomp reads the setting before anything of the program runs.
-  ///
-  /// A choice the user made (`GOMP_SPINCOUNT`, `OMP_WAIT_POLICY`) is left alone; where the system does not let the
-  /// program start again, it goes on as it is.
-  static func shorten() {
-    guard getenv("GOMP_SPINCOUNT") == nil, getenv("OMP_WAIT_POLICY") == nil,
-      setenv("GOMP_SPINCOUNT", rounds, 1) == 0
-    else { return }
-    execv("/proc/self/exe", CommandLine.unsafeArgv)
+  /// Sets a short wait; true where it takes effect with the next start of the program, since libgomp reads the setting before
+  /// anything of the program runs. A choice the user made (`GOMP_SPINCOUNT`, `OMP_WAIT_POLICY`) is left alone.
+  static func shorten() -> Bool {
+    getenv("GOMP_SPINCOUNT") == nil && getenv("OMP_WAIT_POLICY") == nil
+      && setenv("GOMP_SPINCOUNT", rounds, 1) == 0
   }
 }

@@ -183,7 +183,7 @@ struct AdapterParityTests {
       func run(_ output: String, stopAfter: Int?, resumeFrom: String?) throws -> [UInt8] {
         var config = try goldens.config(output)
         config.shuffle = true
-        config.gradientCheckpointing = true
+        config.gradientCheckpointing = .full
         config.loraplusLrRatio = 4
         config.neftuneNoiseAlpha = kind == "noise" ? 5 : nil
         var lora = LoRAConfig(rank: 2, alpha: 6, dropout: 0.2, useRSLoRA: true)

@@ -21,6 +21,8 @@ package final class ActivationPlanner {
   private let budget: Int?
   private var footprints: [Candidate: Int] = [:]
   private var choices: [BatchSize: Checkpointing] = [:]
+  /// Tokens of the longest pass so far: tables of rotary angles grow with it and stay.
+  private var longestPass = 2
 
   private struct Candidate: Hashable {
     let size: BatchSize
@@ -100,6 +102,10 @@ package final class ActivationPlanner {
   package func footprint(of size: BatchSize, _ checkpointing: Checkpointing) -> Int {
     let candidate = Candidate(size: size, checkpointing: checkpointing)
     if let known = footprints[candidate] { return known }
+    if size.tokens > longestPass {
+      longestPass = size.tokens
+      Self.run(model, size, .full, on: backend.device)
+    }
     let before = backend.memory.liveByteCount
     backend.resetPeakMemory()
     Self.run(model, size, checkpointing, on: backend.device)

@@ -63,6 +63,13 @@ struct FitSearch {
     return result
   }
 
+  /// What blocks may keep, the fastest first. Buffers that wait can make the peak a little higher than a budget: then a
+  /// smaller one is given, and full checkpointing is the last resort.
+  private var modes: [GradientCheckpointing] {
+    let budgets = [20, 19, 18, 16].map { GradientCheckpointing.auto(memoryBudget: limit / 20 * $0) }
+    return [.off] + budgets + [.full]
+  }
+
   /// The largest micro-batch that fits, with as many micro-batches more; nil where none does.
   private func proposal(
     _ config: TrainingConfig, _ rows: PlannedRun.Rows, _ precision: PrecisionOptions
@@ -70,7 +77,7 @@ struct FitSearch {
     var (input, config) = (input, config)
     input.precision = precision
     while true {
-      for mode in [GradientCheckpointing.off, .auto(memoryBudget: limit)] {
+      for mode in modes {
         config.gradientCheckpointing = mode
         guard let run = try planned(input, rows, config), run.memory.peakByteCount <= limit else {
           continue
