@@ -45,11 +45,21 @@ extension Checkpoint {
     let tensor = Tensor(
       hostBytes: bytes, shape: shape, dtype: stored, owner: file, on: device)
     if stored == dtype && placement == .mapped { return tensor }
-    let converted = stored == dtype ? tensor.copied() : tensor.cast(to: dtype)
-    // The pages will not be read again.
-    file.advise(.dontNeed, for: key)
-    return converted
+    let copy = Tensor(uninitialized: shape, dtype, backend: device.backend)
+    let flat = tensor.reshaped([tensor.count])
+    for start in stride(from: 0, to: tensor.count, by: Checkpoint.pieceSize) {
+      let piece = flat.rows(start..<min(start + Checkpoint.pieceSize, tensor.count))
+      launch(piece, copy) {
+        device.backend.cast(piece.operand, into: copy.destination.slice(start, piece.count))
+      }
+      // The pages will not be read again: the file's numbers and their copy are never both whole in memory.
+      file.advise(.dontNeed, for: key)
+    }
+    return copy
   }
+
+  /// Elements that are copied or converted at a time.
+  private static let pieceSize = 1 << 24
 }
 
 extension SafetensorsWriter.Entry {

@@ -40,7 +40,8 @@ struct OptimizerTests {
     let parameter = Parameter(shape: [count])
     parameter.value = Tensor((0..<count).map { _ in generator.number(spread: 1) })
     let optimizer = AdamW(
-      [("model.norm_free", parameter)], beta1: 0.9, beta2: 0.999, epsilon: 1e-8,
+      [("model.layers.0.mlp.up_proj.lora_A.weight", parameter)], beta1: 0.9, beta2: 0.999,
+      epsilon: 1e-8,
       weightDecay: 0.1, kind: .adamw8Bit)
     let slot = optimizer.slots[0]
     for step in 1...30 {

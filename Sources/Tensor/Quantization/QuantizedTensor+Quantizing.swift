@@ -57,7 +57,8 @@ extension QuantizedTensor {
         absmax.operand, into: codes.destination, scales: scales.destination)
     }
     return .nested(
-      codes: codes, codeBook: Tensor(DynamicMap.signed.values, on: device), scales: scales, offset: offset)
+      codes: codes, codeBook: Tensor(DynamicMap.signed.values, on: device), scales: scales,
+      offset: offset)
   }
 }
 
