@@ -25,6 +25,9 @@ struct ReportCurve: Sendable {
   /// Its points, steps ascending, values finite.
   var points: [Point]
 
+  /// Values beyond this are left out, as those that are no numbers are: differences of them would not be finite.
+  private static let largestValue = 1e100
+
   /// Points that a curve keeps.
   static let maximumPointCount = 1600
 
@@ -34,7 +37,7 @@ struct ReportCurve: Sendable {
   ) {
     let points = entries.compactMap { entry in
       entry.values[key].flatMap { value in
-        value.isFinite ? Point(x: Double(entry.step), y: value / unit) : nil
+        value.magnitude < Self.largestValue ? Point(x: Double(entry.step), y: value / unit) : nil
       }
     }
     guard !points.isEmpty else { return nil }

@@ -12,7 +12,8 @@ extension ReportPage {
       text += "<article class=\"sample\">\n<h3>\(bdi(first.prompt))</h3>\n<div class=\"pair\">\n"
       text += answer(first, answers.count > 1 && first.step == 0 ? "Before training" : when(first))
       if answers.count > 1 {
-        text += answer(last, last.isFinal ? "After training, step \(last.step)" : when(last))
+        let isResult = last.isFinal || report.status == .finished && last.step == report.step
+        text += answer(last, isResult ? "After training, step \(last.step)" : when(last))
       }
       text += "</div>\n"
       let between = answers.dropFirst().dropLast()

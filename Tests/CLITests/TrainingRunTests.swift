@@ -26,7 +26,7 @@ struct TrainingRunTests {
     ),
     ("--val_size 4 --eval_strategy steps --eval_steps 1.5", "--eval_steps: expected 1 or more"),
     ("--save_steps 0", "--save_steps: expected 1 or more, or a share of all steps below 1"),
-    ("--logging_steps often", "--logging_steps"),
+    ("--logging_steps often", "often"),
     ("--eval_strategy often", "often"),
     ("--early_stopping_patience 2", "--eval_strategy: expected steps or epoch"),
     (

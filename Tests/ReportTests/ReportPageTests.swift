@@ -79,7 +79,8 @@ struct ReportPageTests {
     let page = ReportPage.html(RunReport(title: ""))
     #expect(page.contains("no entry yet") && !page.contains("<table") && !page.contains("<figure"))
     var report = RunReport(title: "x")
-    for (step, value) in [0, -1e308, 1e308, .nan, .infinity, .leastNonzeroMagnitude, 1].enumerated() {
+    for (step, value) in [0, -1e308, 1e308, .nan, .infinity, .leastNonzeroMagnitude, 1].enumerated()
+    {
       report.entries.append(.init(step: step, values: ["loss": value, "grad_norm": value]))
     }
     report.entries.append(.init(step: 3, values: ["eval_loss": 1e-300]))

@@ -139,6 +139,10 @@ struct ControlTests {
       where key.contains("layers.0.self_attn.v_proj") {
         parameter.value = Tensor.zeros(parameter.shape)
       }
+      for (path, adapter) in model.namedAdapters() where path.contains("layers.0.self_attn.v_proj")
+      {
+        adapter.loraB.value = Tensor.zeros(adapter.loraB.shape)
+      }
       let trainer = try Trainer(
         model: model, rows: rows, config: config,
         artifacts: RunArtifacts(modelDirectory: directory, adapter: adapter))

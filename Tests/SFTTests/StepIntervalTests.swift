@@ -17,7 +17,8 @@ struct StepIntervalTests {
       #expect(StepInterval(value)?.steps(of: total) == expected, "\(value) of \(total)")
     }
     for value in [0, -1, 1.5, .nan, .infinity, 1e300] { #expect(StepInterval(value) == nil) }
-    #expect(StepInterval.share(0.5).description == "0.5" && StepInterval.steps(20).description == "20")
+    #expect(
+      StepInterval.share(0.5).description == "0.5" && StepInterval.steps(20).description == "20")
   }
 
   @Test("settings take shares, and refuse what is neither a share nor a number of steps")

@@ -50,8 +50,9 @@ public struct ConversationEncoder: Sendable {
 
   /// An encoder for the templates of `source`.
   ///
-  /// - Parameter variables: further variables for the template, such as `enable_thinking`; they win over the
-  ///   tokenizer's special tokens. They must not be named as in ``ChatTemplate/reservedNames``.
+  /// `variables` are further variables for the template, such as `enable_thinking`; they win over the tokenizer's special
+  /// tokens. They must not be named as in `ChatTemplate.reservedNames`.
+  ///
   /// - Throws: ``DataError/templateSource(path:problem:)`` where a template is missing,
   ///   ``DataError/template(_:)`` where it does not parse.
   public init(

@@ -52,8 +52,11 @@ package enum Diagnostics {
   private static let status = Mutex<[String]>([])
 
   /// Moves from the end of the last row of `status` to the beginning of the first.
+  /// On a terminal that has become narrower they take more rows than when they were drawn.
   private static func toFirstRow(of status: [String]) -> String {
-    "\r" + (status.count > 1 ? "\u{1B}[\(status.count - 1)A" : "")
+    let columns = max(1, terminalSize.columns)
+    let count = status.reduce(0) { $0 + max(1, ($1.count + columns - 1) / columns) }
+    return "\r" + (count > 1 ? "\u{1B}[\(count - 1)A" : "")
   }
 
   /// The rows, each with what was behind it erased, and all that was below them.
