@@ -14,27 +14,31 @@ struct Attempts {
   /// Waits for the next try, or throws what ends them all. `subject` is what errors name.
   mutating func wait(after setback: Setback, subject: String) throws(HubError) {
     let settings = context.settings
+    let (problem, asked, maximumTries): (String, Double?, Int)
     switch setback {
     case .final(let error): throw error
-    case .transient(let problem, let asked):
-      failures += 1
-      guard failures < settings.maximumTries else {
-        throw .network(subject: subject, problem: problem, tries: failures)
-      }
-      if let asked, asked > settings.maximumRetryAfterSeconds {
-        throw .network(
-          subject: subject,
-          problem: "\(problem), and asks to wait \(Int(min(asked, 1e12).rounded(.up))) s",
-          tries: failures)
-      }
-      var seconds = settings.firstDelaySeconds
-      for _ in 1..<failures { seconds = min(seconds * 2, settings.maximumDelaySeconds) }
-      // Programs that were cut off together should not come back together.
-      seconds *= Double.random(in: 0.5...1)
-      seconds = max(seconds, asked ?? 0)
-      context.report(.retrying(subject: subject, problem: problem, seconds: seconds))
-      try context.sleep(seconds)
+    case .unreachable(let words):
+      (problem, asked, maximumTries) = (words, nil, min(3, settings.maximumTries))
+    case .transient(let words, let seconds):
+      (problem, asked, maximumTries) = (words, seconds, settings.maximumTries)
     }
+    failures += 1
+    guard failures < maximumTries else {
+      throw .network(subject: subject, problem: problem, tries: failures)
+    }
+    if let asked, asked > settings.maximumRetryAfterSeconds {
+      throw .network(
+        subject: subject,
+        problem: "\(problem), and asks to wait \(Int(min(asked, 1e12).rounded(.up))) s",
+        tries: failures)
+    }
+    var seconds = settings.firstDelaySeconds
+    for _ in 1..<failures { seconds = min(seconds * 2, settings.maximumDelaySeconds) }
+    // Programs that were cut off together should not come back together.
+    seconds *= Double.random(in: 0.5...1)
+    seconds = max(seconds, asked ?? 0)
+    context.report(.retrying(subject: subject, problem: problem, seconds: seconds))
+    try context.sleep(seconds)
   }
 
   /// `body` until it succeeds or patience ends.

@@ -75,8 +75,13 @@ struct DownloadRun: Sendable {
     if needed > free { throw .noSpace(folder: folder, needed: needed, free: free) }
   }
 
-  /// The bytes of `file` that an earlier run has gathered.
+  /// The bytes of `file` that an earlier run has gathered, all of them where the content is here without its link.
   private func gathered(_ file: HubFile, _ destination: any FileDestination) -> Int {
+    if !request.isForced, let cached = destination as? CacheDestination, let content = file.content,
+      isFile(cached.cache.blob(repository, content), of: file.byteCount)
+    {
+      return file.byteCount ?? 0
+    }
     guard let content = file.content, let byteCount = file.byteCount,
       let present = try? FileSystem.byteCount(of: destination.partialPath(file, content))
     else { return 0 }

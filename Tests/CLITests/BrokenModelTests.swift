@@ -67,7 +67,8 @@ struct BrokenModelTests {
     let words = command.split(separator: " ").map(String.init)
     let file = try program.folder.write("x", to: "file")
     expectOneFault(try program.run(words + ["--model", "/nonexistent/model"]), "no such folder")
-    expectOneFault(try program.run(words + ["--model", "Qwen/Nothing"]), "Hugging Face cache")
+    expectOneFault(
+      try program.run(words + ["--model", "Qwen/Nothing", "--offline"]), "Hugging Face cache")
     expectOneFault(try program.run(words + ["--model", file]), "found a file")
     expectOneFault(try program.run(words + ["--model", ""]), "no such folder")
     let empty = program.folder.url("empty")

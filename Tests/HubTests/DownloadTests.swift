@@ -163,6 +163,18 @@ struct DownloadTests {
     #expect(scene.server.requests.isEmpty)
   }
 
+  @Test("a hub that cannot be reached is given up soon, with a line on it")
+  func unreachable() throws {
+    let scene = try HubScene()
+    scene.server.stop()
+    #expect {
+      try scene.download()
+    } throws: {
+      "\($0)".contains("after 3 tries") && "\($0)".contains("127.0.0.1")
+    }
+    try scene.requireSoundCache()
+  }
+
   @Test("progress ends with all bytes and files, and never shrinks below nothing")
   func progress() throws {
     let scene = try HubScene { hub, request in

@@ -163,6 +163,8 @@ final class CurlHandle {
           subject: host,
           problem: "its certificate is not accepted: \(words) (is the clock right, is the package "
             + "ca-certificates installed, does SSL_CERT_FILE name the right file?)"))
+    case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_CONNECT:
+      return .unreachable(problem: "\(host): \(words)")
     case CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_GOT_NOTHING:
       return .transient(
         problem: "\(host): the connection was cut (\(words))", retryAfterSeconds: nil)
