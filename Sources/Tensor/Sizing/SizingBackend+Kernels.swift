@@ -165,5 +165,9 @@ extension SizingBackend: OptimizerKernels {
     parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
     step: AdamWStep
   ) {}
+  package func adamW8Bit(
+    parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
+    secondMoment: MomentDestination, step: AdamWStep
+  ) {}
   package func squaredNorm(_ x: Operand, into y: Destination) {}
 }

@@ -50,7 +50,7 @@ final class HubDisplay: Sendable {
         state.lastRedraw = now
         return state.progress.row(columnCount: Diagnostics.columnCount)
       }
-      if let row { Diagnostics.showStatus(row) }
+      if let row { Diagnostics.showStatus([row]) }
     case .retrying(let subject, let problem, let seconds):
       Diagnostics.notice("\(subject): \(problem); trying again in \(fixed(seconds, digits: 1)) s")
     case .waiting(let file):
@@ -73,5 +73,5 @@ final class HubDisplay: Sendable {
   private func files(_ count: Int) -> String { count == 1 ? "1 file" : "\(count) files" }
 
   /// Takes the moving row away.
-  func end() { if isTerminal { Diagnostics.showStatus("") } }
+  func end() { if isTerminal { Diagnostics.showStatus([]) } }
 }

@@ -29,8 +29,8 @@ struct LineEditor {
   /// The next line without its end; nil at the end of the input.
   func line(prompt: String) -> String? {
     guard let readLineFunction else {
-      Diagnostics.showStatus(prompt)
-      defer { Diagnostics.showStatus("") }
+      Diagnostics.showStatus([prompt])
+      defer { Diagnostics.showStatus([]) }
       return readLine()
     }
     guard let line = readLineFunction(prompt) else { return nil }
