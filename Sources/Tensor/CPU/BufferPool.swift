@@ -4,7 +4,17 @@
 import Glibc
 import Synchronization
 
-/// A caching allocator for 64-byte aligned memory.
+/// Where a pool takes its memory from.
+package protocol MemorySource: Sendable {
+  /// The size of the buffer that serves a request.
+  func sizeClass(_ byteCount: Int) -> Int
+  /// The address of fresh memory of a size, aligned to 64 bytes; nil where there is none left.
+  func take(_ byteCount: Int) -> UInt?
+  /// Gives memory back.
+  func give(_ address: UInt)
+}
+
+/// A caching allocator.
 package final class BufferPool: Sendable {
   /// Buffers of one class that wait.
   private struct Shelf {
@@ -24,12 +34,10 @@ package final class BufferPool: Sendable {
   /// Bytes that may be reserved beyond one and a half times the largest need.
   private static let slack = 64 << 20
 
-  /// Size of a huge page, and from which size on buffers ask for them.
-  private static let hugePageSize = 2 << 20
-  private static let largeSize = 4 << 20
+  private let source: any MemorySource
 
   /// An empty pool.
-  package init() {}
+  package init(source: any MemorySource = HostMemory()) { self.source = source }
 
   /// Rounds up to the next class: eight classes for each power of two, at least 64 bytes.
   package static func sizeClass(_ byteCount: Int) -> Int {
@@ -39,12 +47,29 @@ package final class BufferPool: Sendable {
     return (size + step - 1) / step * step
   }
 
-  /// A buffer of at least `byteCount` bytes.
+  /// A buffer of at least `byteCount` bytes; traps where the system has none left.
   package func allocate(byteCount: Int) -> Buffer {
-    let size = BufferPool.sizeClass(byteCount)
+    guard let buffer = buffer(byteCount: byteCount) else {
+      preconditionFailure("out of memory: the system has no \(byteCount) bytes left for a tensor")
+    }
+    return buffer
+  }
+
+  /// A buffer of at least `byteCount` bytes, nil where the system has none left even when all that waits is given back.
+  package func buffer(byteCount: Int) -> Buffer? {
+    let size = source.sizeClass(byteCount)
     let (reused, surplus) = state.withLock { state in take(size, from: &state) }
     give(surplus)
-    return reused ?? Buffer(address: takeFromSystem(size), byteCount: size)
+    if let reused { return reused }
+    for attempt in 0..<2 {
+      if let address = source.take(size) { return Buffer(address: address, byteCount: size) }
+      if attempt == 0 { trim() }
+    }
+    state.withLock { state in
+      state.statistics.liveByteCount -= size
+      state.statistics.reservedByteCount -= size
+    }
+    return nil
   }
 
   /// A waiting buffer for a request of `size`, or nil and the buffers that have to go before one more is taken.
@@ -59,13 +84,13 @@ package final class BufferPool: Sendable {
     let limit = need + need / 2 + BufferPool.slack
     if state.statistics.reservedByteCount + size > limit {
       // One up to twice as large serves as well, and costs nothing.
-      var larger = BufferPool.sizeClass(size + 1)
+      var larger = source.sizeClass(size + 1)
       while larger <= 2 * size {
         if let address = state.shelves[larger]?.addresses.popLast() {
           count(larger, in: &state)
           return (Buffer(address: address, byteCount: larger), [])
         }
-        larger = BufferPool.sizeClass(larger + 1)
+        larger = source.sizeClass(larger + 1)
       }
     }
     // Else what has not been asked for longest goes.
@@ -121,20 +146,31 @@ package final class BufferPool: Sendable {
 
   /// Returns buffers to the system.
   private func give(_ addresses: [UInt]) {
-    for address in addresses { free(UnsafeMutableRawPointer(bitPattern: address)) }
+    for address in addresses { source.give(address) }
+  }
+}
+
+/// The memory of the process.
+package struct HostMemory: MemorySource {
+  /// Size of a huge page, and from which size on buffers ask for them.
+  private static let hugePageSize = 2 << 20
+  private static let largeSize = 4 << 20
+
+  /// The memory that there is.
+  package init() {}
+
+  package func sizeClass(_ byteCount: Int) -> Int { BufferPool.sizeClass(byteCount) }
+
+  package func take(_ byteCount: Int) -> UInt? {
+    var pointer: UnsafeMutableRawPointer?
+    let isLarge = byteCount >= HostMemory.largeSize
+    guard posix_memalign(&pointer, isLarge ? HostMemory.hugePageSize : 64, byteCount) == 0,
+      let pointer
+    else { return nil }
+    // Matrix products walk over megabytes: pages of 4 KB would cost them a tenth in address translation.
+    if isLarge { madvise(pointer, byteCount, MADV_HUGEPAGE) }
+    return UInt(bitPattern: pointer)
   }
 
-  private func takeFromSystem(_ size: Int) -> UInt {
-    for attempt in 0..<2 {
-      var pointer: UnsafeMutableRawPointer?
-      let isLarge = size >= BufferPool.largeSize
-      if posix_memalign(&pointer, isLarge ? BufferPool.hugePageSize : 64, size) == 0, let pointer {
-        // Matrix products walk over megabytes: pages of 4 KB would cost them a tenth in address translation.
-        if isLarge { madvise(pointer, size, MADV_HUGEPAGE) }
-        return UInt(bitPattern: pointer)
-      }
-      if attempt == 0 { trim() }
-    }
-    preconditionFailure("out of memory: the system has no \(size) bytes left for a tensor")
-  }
+  package func give(_ address: UInt) { free(UnsafeMutableRawPointer(bitPattern: address)) }
 }
