@@ -56,6 +56,9 @@ let package = Package(
         "CKernels", "COpenBLAS", "CLAPACKE",
         .target(name: "COneDNN", condition: .when(traits: ["OneDNN"])),
       ]),
+    // The GPU: its kernels as text, and the device, whose libraries are opened when it is asked for.
+    .target(name: "CUDAKernels", exclude: ["kernels"]),
+    .target(name: "TensorCUDA", dependencies: ["CUDAKernels", "Tensor", "Files"]),
     .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
     .target(name: "Autograd", dependencies: ["Tensor"]),
     .target(name: "NN", dependencies: ["Autograd", "Tensor"]),
@@ -76,8 +79,8 @@ let package = Package(
     .executableTarget(
       name: "qwen-sft",
       dependencies: [
-        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer",
-        "ChatTemplate",
+        "DemoAssets", "SFT", "QwenModel", "NN", "Autograd", "Tensor", "TensorCUDA", "Safetensors",
+        "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -85,7 +88,11 @@ let package = Package(
       ]),
 
     // Test support is a real target because the benchmark runs the same table of operations.
-    .target(name: "TensorTestSupport", dependencies: ["Tensor", "Autograd", "NN"]),
+    // A stand-in for the GPU that runs the same text of kernels on the processor.
+    .target(name: "CUDAEmulator", exclude: ["faults.cu"]),
+    .target(
+      name: "TensorTestSupport",
+      dependencies: ["Tensor", "TensorCUDA", "CUDAEmulator", "Autograd", "NN"]),
     .executableTarget(
       name: "tensor-bench",
       dependencies: [
@@ -100,6 +107,9 @@ let package = Package(
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files", "OrderedJSON"]),
     .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
+    .testTarget(
+      name: "TensorCUDATests",
+      dependencies: ["TensorCUDA", "CUDAEmulator", "Tensor", "TensorTestSupport", "Files"]),
     .testTarget(
       name: "AutogradTests", dependencies: ["Autograd", "Tensor", "NN", "TensorTestSupport"]),
     .testTarget(name: "NNTests", dependencies: ["NN", "Autograd", "Tensor", "TensorTestSupport"]),
@@ -118,7 +128,8 @@ let package = Package(
     .testTarget(name: "CLITests", dependencies: ["qwen-sft", "OrderedJSON", "Files"]),
   ],
   swiftLanguageModes: [.v6],
-  cLanguageStandard: .c2x  // #embed
+  cLanguageStandard: .c2x,  // #embed
+  cxxLanguageStandard: .cxx20
 )
 
 // One place for the settings of every Swift target.
