@@ -15,6 +15,8 @@ public struct TrainingBenchmark: Sendable {
     public var stepSeconds: [Double]
     /// Loss of the last step.
     public var loss: Double
+    /// Norm of the gradient of the last step: a fast step that computes nothing would show here.
+    public var gradientNorm: Double
   }
 
   /// Tokens of a row, rows of a step, and steps.
@@ -47,7 +49,7 @@ public struct TrainingBenchmark: Sendable {
     let vocabulary = max(1, model.config.vocabSize - 1000)
     let masked = Int(Double(tokens) * (1 - trainedShare))
     let clock = ContinuousClock()
-    var result = Result(tokensPerSecond: 0, stepSeconds: [], loss: 0)
+    var result = Result(tokensPerSecond: 0, stepSeconds: [], loss: 0, gradientNorm: 0)
     for _ in 0..<steps {
       let rows = (0..<batch).map { _ in
         let ids = (0..<tokens).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
@@ -67,7 +69,8 @@ public struct TrainingBenchmark: Sendable {
         targets: data.targets, scale: 1 / Double(data.trainedTokenCount))
       tape.backward(from: loss)
       do throws(DeviceError) {
-        optimizer.clip(norm: try optimizer.gradientNorm(), maximum: 1)
+        result.gradientNorm = try optimizer.gradientNorm()
+        optimizer.clip(norm: result.gradientNorm, maximum: 1)
         optimizer.step(learningRate: 2e-4)
         optimizer.clearGradients()
         result.loss = try loss.value.item()

@@ -19,7 +19,7 @@ enum Session {
     _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
     placement: Checkpoint.Placement = .mapped, on device: Device
   ) throws -> QwenModel {
-    let isBFloat16 = precision.bf16 == true
+    let isBFloat16 = precision.bf16 ?? (device.preferredComputeDType == .bfloat16)
     var options = try precision.weights()
     options.dtype = isBFloat16 && !trainsAll ? .bfloat16 : .float32
     options.placement = placement
