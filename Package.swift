@@ -66,6 +66,9 @@ let package = Package(
         "CKernels", "COpenBLAS", "CLAPACKE",
         .target(name: "COneDNN", condition: .when(traits: ["OneDNN"])),
       ]),
+    // The GPU: its kernels as text, and the device, whose libraries are opened when it is asked for.
+    .target(name: "CUDAKernels", exclude: ["kernels"]),
+    .target(name: "TensorCUDA", dependencies: ["CUDAKernels", "Tensor", "Files"]),
     .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
     .target(name: "Autograd", dependencies: ["Tensor"]),
     .target(name: "NN", dependencies: ["Autograd", "Tensor"]),
@@ -118,7 +121,7 @@ let package = Package(
       name: "qwen-sft",
       dependencies: [
         "DemoAssets", "Serve", "Hub", "Report", "Export", "SFT", "QwenModel", "NN", "Autograd",
-        "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
+        "Tensor", "TensorCUDA", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -126,7 +129,11 @@ let package = Package(
       ]),
 
     // Test support is a real target because the benchmark runs the same table of operations.
-    .target(name: "TensorTestSupport", dependencies: ["Tensor", "Autograd", "NN"]),
+    // A stand-in for the GPU that runs the same text of kernels on the processor.
+    .target(name: "CUDAEmulator", exclude: ["faults.cu"]),
+    .target(
+      name: "TensorTestSupport",
+      dependencies: ["Tensor", "TensorCUDA", "CUDAEmulator", "Autograd", "NN"]),
     // A model hub on loopback that also misbehaves, on plain sockets.
     .target(
       name: "HubTestSupport",
@@ -148,6 +155,9 @@ let package = Package(
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files", "OrderedJSON"]),
     .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
+    .testTarget(
+      name: "TensorCUDATests",
+      dependencies: ["TensorCUDA", "CUDAEmulator", "Tensor", "TensorTestSupport", "Files"]),
     .testTarget(
       name: "AutogradTests", dependencies: ["Autograd", "Tensor", "NN", "TensorTestSupport"]),
     .testTarget(name: "NNTests", dependencies: ["NN", "Autograd", "Tensor", "TensorTestSupport"]),
@@ -176,7 +186,8 @@ let package = Package(
       dependencies: ["qwen-sft", "Report", "HubTestSupport", "OrderedJSON", "Files"]),
   ],
   swiftLanguageModes: [.v6],
-  cLanguageStandard: .c2x  // #embed
+  cLanguageStandard: .c2x,  // #embed
+  cxxLanguageStandard: .cxx20
 )
 
 // The command that makes the documentation. Every build would fetch and compile it, so it is to be asked for.

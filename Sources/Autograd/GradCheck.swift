@@ -68,8 +68,9 @@ public struct GradCheck: Sendable {
     let tape = Tape()
     let variables = inputs.map { tape.input($0) }
     let output = function(tape, variables)
+    let device = Device(backend: output.value.backend, preferredComputeDType: .float64)
     let cotangent = Tensor.normal(
-      output.shape, dtype: .float64, stream: RandomStream(seed: seed, purpose: .test))
+      output.shape, dtype: .float64, stream: RandomStream(seed: seed, purpose: .test), on: device)
     tape.backward(from: output, seed: cotangent)
     for (index, input) in inputs.enumerated() {
       guard let gradient = tape.gradient(of: variables[index]) else {
@@ -82,7 +83,7 @@ public struct GradCheck: Sendable {
       func loss(_ direction: [Double], _ t: Double) throws(Failure) -> Double {
         var moved = inputs
         moved[index] = Tensor(
-          zip(base, direction).map { $0 + t * $1 }, shape: input.shape)
+          zip(base, direction).map { $0 + t * $1 }, shape: input.shape, on: device)
         let tape = Tape(mode: .inference)
         let y = try values(function(tape, moved.map { tape.constant($0) }).value)
         return zip(y, weights).reduce(0) { $0 + $1.0 * $1.1 }

@@ -15,6 +15,8 @@ public struct TrainingBenchmark: Sendable {
     public var stepSeconds: [Double]
     /// Loss of the last step.
     public var loss: Double
+    /// Norm of the gradient of the last step: a fast step that computes nothing would show here.
+    public var gradientNorm: Double
     /// Buffers that every step had to take from the system; 0 after the second step, where rows are equally long.
     public var poolMisses: [Int] = []
   }
@@ -52,7 +54,7 @@ public struct TrainingBenchmark: Sendable {
       model, largest: BatchSize(tokens: tokens * batch, trained: (tokens - masked) * batch),
       mode: gradientCheckpointing, on: device)
     let clock = ContinuousClock()
-    var result = Result(tokensPerSecond: 0, stepSeconds: [], loss: 0)
+    var result = Result(tokensPerSecond: 0, stepSeconds: [], loss: 0, gradientNorm: 0)
     for _ in 0..<steps {
       let rows = (0..<batch).map { _ in
         let ids = (0..<tokens).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
@@ -70,7 +72,8 @@ public struct TrainingBenchmark: Sendable {
         scale: 1 / Double(data.trainedTokenCount))
       pass.backward()
       do throws(DeviceError) {
-        optimizer.clip(norm: try optimizer.gradientNorm(), maximum: 1)
+        result.gradientNorm = try optimizer.gradientNorm()
+        optimizer.clip(norm: result.gradientNorm, maximum: 1)
         optimizer.step(learningRate: 2e-4)
         optimizer.clearGradients()
         result.loss = try pass.loss.value.item()

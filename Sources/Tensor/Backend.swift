@@ -270,6 +270,11 @@ package struct MomentDestination: Sendable {
   package let codes: Destination
   /// float32 [⌈count / 256⌉].
   package let scales: Destination
+
+  package init(codes: Destination, scales: Destination) {
+    self.codes = codes
+    self.scales = scales
+  }
 }
 
 /// The optimizer's step and the norm it clips by.

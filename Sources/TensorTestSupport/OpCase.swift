@@ -224,11 +224,11 @@ extension GradCheck {
   /// Checks the gradients of a differentiable case in float64 by every input that it differentiates.
   ///
   /// Fails as well when the function records primitives other than those the case names.
-  package func verify(_ op: OpCase) throws {
+  package func verify(_ op: OpCase, on device: Device = .cpu) throws {
     guard let function = op.function else {
       throw OpCaseFailure(name: op.name, dtype: .float64, detail: "has no gradient to check")
     }
-    let tensors = op.tensors(.float64)
+    let tensors = op.tensors(.float64, on: device)
     let isVariable = op.inputs.map { if case .differentiated = $0.role { true } else { false } }
     func inputs(_ tape: Tape, _ variables: [Variable]) -> [Variable] {
       var rest = variables[...]

@@ -105,6 +105,8 @@ extension OpCases {
       (1, 1, 1, 1, nil), (1, 4, 2, 8, nil), (3, 2, 1, 5, nil), (17, 4, 2, 17, nil),
       (9, 6, 2, 3, [0, 1, 4, 4, 9]), (5, 3, 3, 8, [0, 1, 2, 3, 4, 5]), (0, 2, 1, 4, [0, 0]),
       (0, 2, 1, 4, [0]), (150, 2, 1, 16, [0, 133, 150]), (300, 4, 4, 8, nil),
+      // The head dims of models, over more than one tile of 64 rows.
+      (150, 2, 1, 64, [0, 70, 71, 150]), (100, 2, 2, 128, [0, 13, 100]), (70, 2, 1, 256, nil),
     ]
     let whole = sizes.flatMap { s in
       [
@@ -127,6 +129,13 @@ extension OpCases {
           queries: $0.queries, keys: $0.keys, heads: 4, keyValueHeads: 2, headDim: 9,
           documents: $0.documents, keyOffset: $0.offset)
       }
+      + [
+        attention(
+          queries: 70, keys: 170, heads: 4, keyValueHeads: 2, headDim: 64, keyOffset: 100),
+        attention(
+          queries: 20, keys: 40, heads: 2, keyValueHeads: 1, headDim: 128,
+          documents: [0, 9, 12, 40], keyOffset: 11),
+      ]
   }()
 
   /// Pairs of a query and a key that it sees, in documents of which all queries are present.

@@ -130,7 +130,7 @@ extension OpCases {
     ) { tape, x in
       tape.record(
         QuantizedLinearMap(
-          weight: weight, hasBias: hasBias,
+          weight: weight.copied(to: x[0].value.backend), hasBias: hasBias,
           adapter: hasAdapter
             ? LowRankPart(scale: 0.5, dropout: dropout.map { ($0, stream) }) : nil), x)
     } oracle: { x in
@@ -360,4 +360,24 @@ extension OpCases {
   ]
 
   private static let checkpointStream = RandomStream(seed: 11, purpose: .dropout, index: 1)
+}
+
+extension QuantizedTensor {
+  /// The same codes and scales where `backend` reads them.
+  fileprivate func copied(to backend: any Backend) -> QuantizedTensor {
+    let device = Device(backend: backend, preferredComputeDType: .float32)
+    let moved = { (tensor: Tensor) -> Tensor in
+      do { return try tensor.moved(to: device) } catch { preconditionFailure("\(error)") }
+    }
+    let scales: Scales =
+      switch self.scales {
+      case .plain(let values): .plain(moved(values))
+      case .nested(let codes, let codeBook, let values, let offset):
+        .nested(
+          codes: moved(codes), codeBook: moved(codeBook), scales: moved(values), offset: offset)
+      }
+    return QuantizedTensor(
+      shape: shape, blockSize: blockSize, source: source, codes: moved(codes),
+      codeBook: moved(codeBook), scales: scales)
+  }
 }

@@ -1,9 +1,78 @@
 // The devices that tests run on. Besides the executable this is the only place that names them.
 
+import CUDAEmulator
+import Glibc
+
 package import Tensor
+package import TensorCUDA
 
 /// Where operations are tested.
 package enum TestDevices {
-  /// Every device of this machine.
-  package static let all: [Device] = [.cpu]
+  /// Every device of this machine, and the emulated GPUs.
+  package static let all: [Device] = [.cpu] + emulatedGPUs
+
+  /// A stand-in for a GPU for each order of threads that the emulator knows: the real kernels on the processor.
+  package static let emulatedGPUs: [Device] = (0..<Int(emulator_device_count())).compactMap {
+    ordinal in
+    do {
+      return Device(backend: try emulatedGPU(ordinal), preferredComputeDType: .bfloat16)
+    } catch {
+      preconditionFailure("the emulated GPU does not start: \(error)")
+    }
+  }
+
+  /// The devices of a name: "cpu", "emulated" (the GPU's stand-ins), "emulated-plain" (these without cuBLASLt, so that
+  /// products go to our own kernels) or a GPU such as "cuda" or "cuda:1".
+  package static func named(_ name: String) throws(DeviceError) -> [Device] {
+    switch name {
+    case "cpu": return [.cpu]
+    case "emulated": return emulatedGPUs
+    case "emulated-plain":
+      var devices: [Device] = []
+      for ordinal in emulatedGPUs.indices {
+        devices.append(
+          Device(
+            backend: try emulatedGPU(ordinal, hasBLAS: false), preferredComputeDType: .bfloat16))
+      }
+      return devices
+    default:
+      let number = name == "cuda" ? "0" : String(name.drop { $0 != ":" }.dropFirst())
+      guard let ordinal = Int(number), ordinal >= 0 else {
+        throw .unavailable(
+          device: name, reason: "expected cpu, emulated, emulated-plain, cuda or cuda:1")
+      }
+      return [try CUDA.device(ordinal, cacheFolder: nil)]
+    }
+  }
+
+  /// A new emulated GPU with the order of threads `ordinal`.
+  package static func emulatedGPU(_ ordinal: Int, hasBLAS: Bool = true) throws(DeviceError)
+    -> CUDABackend
+  {
+    let blas: BLASLt? = hasBLAS ? try BLASLt(emulator) : nil
+    return try CUDABackend(
+      driver: Driver(emulator), ordinal: ordinal, blas: blas, usesExactSizes: true
+    ) { _ in EmulatedImages() }
+  }
+
+  /// The functions of the stand-in: that of this program, or one in the shared library that `QWEN_SFT_CUDA_EMULATOR`
+  /// names. Scripts/mutate-kernels gives the tests kernels with faults that way.
+  package static let emulator: SymbolSource = {
+    if let path = getenv("QWEN_SFT_CUDA_EMULATOR").map({ String(cString: $0) }) {
+      guard let library = SymbolSource(opening: [path]),
+        let symbol = try? library.function("emulator_symbol", as: Lookup.self)
+      else { preconditionFailure("\(path) is no emulator") }
+      return SymbolSource(name: path) { symbol($0).map { UInt(bitPattern: $0) } }
+    }
+    return SymbolSource(name: "the emulator") { emulator_symbol($0).map { UInt(bitPattern: $0) } }
+  }()
+
+  private typealias Lookup =
+    @convention(c) @Sendable (UnsafePointer<CChar>) ->
+    UnsafeMutableRawPointer?
+}
+
+/// The emulator has its kernels already.
+private struct EmulatedImages: KernelImages {
+  func image(of file: KernelFile) -> [UInt8] { [0] }
 }

@@ -4,16 +4,22 @@
 import Tensor
 import TensorTestSupport
 
-/// Times a piece of work.
+/// Times a piece of work on a device.
 enum Stopwatch {
   /// The least and the middle time of one call, from at least three calls and `seconds` seconds.
-  static func time(seconds: Double, _ body: () -> Void) -> (least: Double, median: Double) {
+  static func time(seconds: Double, on device: Device, _ body: () -> Void) throws(DeviceError) -> (
+    least: Double, median: Double
+  ) {
     let clock = ContinuousClock()
     body()
+    try device.synchronize()
     var times: [Double] = []
     var total = 0.0
     while times.count < 3 || total < seconds {
-      let duration = clock.measure(body).components
+      let start = clock.now
+      body()
+      try device.synchronize()
+      let duration = (clock.now - start).components
       let elapsed = Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
       times.append(elapsed)
       total += elapsed
@@ -30,10 +36,14 @@ struct Benchmark {
   var weightByteCount: Double?
 
   /// Runs the operation on inputs made once.
-  func time(_ dtype: DType, seconds: Double) -> (least: Double, median: Double) {
-    var inputs = op.tensors(dtype)
-    if let update = op.update { return Stopwatch.time(seconds: seconds) { update(&inputs) } }
-    return Stopwatch.time(seconds: seconds) {
+  func time(_ dtype: DType, seconds: Double, on device: Device) throws(DeviceError) -> (
+    least: Double, median: Double
+  ) {
+    var inputs = op.tensors(dtype, on: device)
+    if let update = op.update {
+      return try Stopwatch.time(seconds: seconds, on: device) { update(&inputs) }
+    }
+    return try Stopwatch.time(seconds: seconds, on: device) {
       withExtendedLifetime(op.kernel(inputs)) {}
     }
   }
@@ -50,6 +60,8 @@ struct Limits: Encodable {
 
   private static let smallest = 16
   private static let largest = 29
+  /// Elements of the sides of the products that are tried.
+  private static let sides = (cpu: [1024, 2048, 3072], other: [4096, 8192])
 
   /// The rate of a copy that moves as many bytes, between memory that is in use already.
   func gigabytesPerSecond(moving bytes: Double) -> Double {
@@ -58,10 +70,16 @@ struct Limits: Encodable {
     return copyGigabytesPerSecond[power] ?? 0
   }
 
-  static func measure(_ dtype: DType, seconds: Double) -> Limits {
-    let product = [1024, 2048, 3072].map { size in
-      let op = OpCases.matmul(m: size, n: size, k: size)
-      return op.flops / Benchmark(op: op).time(dtype, seconds: seconds).least
+  static func measure(seconds: Double, dtype: DType, on device: Device) throws(DeviceError)
+    -> Limits
+  {
+    let isHost = device.name == Device.cpu.name
+    var product: [Double] = []
+    for side in isHost ? sides.cpu : sides.other {
+      let op = OpCases.matmul(m: side, n: side, k: side)
+      product.append(
+        try op.flops
+          / Benchmark(op: op).time(dtype, seconds: seconds, on: device).least)
     }
     let large = Tensor.ones([1 << 27])
     let read = Stopwatch.time(seconds: seconds) { withExtendedLifetime(large.sum()) {} }.least
@@ -69,16 +87,18 @@ struct Limits: Encodable {
       gigaflopsPerSecond: (product.max() ?? 0) * 1e-9,
       readGigabytesPerSecond: Double(large.byteCount) / read * 1e-9)
     for power in smallest...largest {
-      limits.copyGigabytesPerSecond[power] = copyRate(
-        count: (1 << power) / 8, seconds: seconds / 4)
+      limits.copyGigabytesPerSecond[power] = try copyRate(
+        count: (1 << power) / 8, seconds: seconds / 4, on: device)
     }
     return limits
   }
 
   /// Copies between two tensors that exist already, so that no page is touched for the first time.
-  private static func copyRate(count: Int, seconds: Double) -> Double {
-    let (source, target) = (Tensor.ones([count]), Tensor.zeros([count]))
-    let least = Stopwatch.time(seconds: seconds) {
+  private static func copyRate(count: Int, seconds: Double, on device: Device)
+    throws(DeviceError) -> Double
+  {
+    let (source, target) = (Tensor.ones([count], on: device), Tensor.zeros([count], on: device))
+    let least = try Stopwatch.time(seconds: seconds, on: device) {
       launch(source, target) { target.backend.cast(source.operand, into: target.destination) }
     }.least
     return 2 * Double(source.byteCount) / least * 1e-9

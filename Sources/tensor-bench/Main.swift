@@ -39,6 +39,13 @@ struct Operations: ParsableCommand {
   @Option(help: "Threads; the processors of this machine when left out.")
   var threads: Int?
 
+  @Option(help: "Where: cpu, cuda, cuda:1, or emulated, the GPU's stand-ins.")
+  var device = "cpu"
+
+  @Flag(
+    help: "Compare every operation and gradient with its oracle on the device, and time nothing.")
+  var check = false
+
   @Flag(help: "Write JSON instead of a table.")
   var json = false
 
@@ -54,16 +61,19 @@ struct Operations: ParsableCommand {
       Workers.count = threads
       OpenBLAS.setThreadCount(threads)
     }
-    let limits = Limits.measure(dtype.dtype, seconds: seconds)
+    let devices = try TestDevices.named(device)
+    if check { return try Conformance(devices: devices, filter: filter).run() }
+    let device = devices[0]
+    let limits = try Limits.measure(seconds: seconds, dtype: dtype.dtype, on: device)
     var report = Report(limits: limits, threads: Workers.count, blas: OpenBLAS.kernelName)
     if !json { print(report.heading) }
     for model in model {
       for benchmark in model.benchmarks where filter.map({ benchmark.op.name.contains($0) }) ?? true
       {
         guard benchmark.op.dtypes.contains(dtype.dtype) else { continue }
-        let line = Report.Line(
+        let line = try Report.Line(
           model: model.rawValue, benchmark: benchmark, dtype: dtype.dtype, seconds: seconds,
-          limits: limits)
+          limits: limits, on: device)
         report.lines.append(line)
         if !json { print(line.text) }
       }

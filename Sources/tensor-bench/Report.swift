@@ -23,9 +23,12 @@ struct Report: Encodable {
     /// Share of the limit that applies.
     let fractionOfLimit: Double
 
-    init(model: String, benchmark: Benchmark, dtype: DType, seconds: Double, limits: Limits) {
+    init(
+      model: String, benchmark: Benchmark, dtype: DType, seconds: Double, limits: Limits,
+      on device: Device
+    ) throws(DeviceError) {
       let op = benchmark.op
-      let (least, median) = benchmark.time(dtype, seconds: seconds)
+      let (least, median) = try benchmark.time(dtype, seconds: seconds, on: device)
       self.model = model
       name = op.name
       self.dtype = dtype.rawValue

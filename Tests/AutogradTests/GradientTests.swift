@@ -10,6 +10,15 @@ struct GradientTests {
   @Test("gradients match finite differences", arguments: OpCases.differentiable)
   func gradients(_ op: OpCase) throws { try GradCheck().verify(op) }
 
+  @Test(
+    "gradients on every other device match finite differences along random directions",
+    arguments: OpCases.differentiable)
+  func gradientsElsewhere(_ op: OpCase) throws {
+    for device in TestDevices.all.dropFirst() {
+      try GradCheck(elementLimit: 0).verify(op, on: device)
+    }
+  }
+
   @Test("differentiable operations agree with their oracles", arguments: OpCases.differentiable)
   func values(_ op: OpCase) throws {
     for device in TestDevices.all {

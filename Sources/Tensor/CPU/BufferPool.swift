@@ -5,16 +5,18 @@
 import Glibc
 import Synchronization
 
-/// Where a pool gets its memory from.
+/// Where a pool takes its memory from.
 package protocol MemorySource: Sendable {
-  /// The address of `byteCount` bytes, aligned to 64 and, from ``BufferPool/largeSize`` on, to a huge page; nil where there
-  /// are none left.
+  /// The size of the buffer that serves a request.
+  func sizeClass(_ byteCount: Int) -> Int
+  /// The address of `byteCount` bytes, in the processor's memory aligned to 64 and, from ``BufferPool/largeSize`` on, to a
+  /// huge page; nil where there are none left.
   func take(_ byteCount: Int) -> UInt?
   /// Takes back what `take` gave.
   func give(_ address: UInt, byteCount: Int)
 }
 
-/// A caching allocator for 64-byte aligned memory.
+/// A caching allocator.
 package final class BufferPool: Sendable {
   /// Buffers of one class that wait.
   private struct Shelf {
@@ -52,12 +54,29 @@ package final class BufferPool: Sendable {
     return (size + step - 1) / step * step
   }
 
-  /// A buffer of at least `byteCount` bytes.
+  /// A buffer of at least `byteCount` bytes; traps where the system has none left.
   package func allocate(byteCount: Int) -> Buffer {
-    let size = BufferPool.sizeClass(byteCount)
+    guard let buffer = buffer(byteCount: byteCount) else {
+      preconditionFailure("out of memory: the system has no \(byteCount) bytes left for a tensor")
+    }
+    return buffer
+  }
+
+  /// A buffer of at least `byteCount` bytes, nil where the system has none left even when all that waits is given back.
+  package func buffer(byteCount: Int) -> Buffer? {
+    let size = source.sizeClass(byteCount)
     let (reused, surplus) = state.withLock { state in take(size, from: &state) }
     give(surplus)
-    return reused ?? Buffer(address: takeFromSystem(size), byteCount: size)
+    if let reused { return reused }
+    for attempt in 0..<2 {
+      if let address = source.take(size) { return Buffer(address: address, byteCount: size) }
+      if attempt == 0 { trim() }
+    }
+    state.withLock { state in
+      state.statistics.liveByteCount -= size
+      state.statistics.reservedByteCount -= size
+    }
+    return nil
   }
 
   /// A waiting buffer for a request of `size`, or nil and the buffers that have to go before one more is taken.
@@ -72,13 +91,13 @@ package final class BufferPool: Sendable {
     let limit = min(need + BufferPool.slack, state.limit ?? .max)
     if state.statistics.reservedByteCount + size > limit {
       // One up to twice as large serves as well, and costs nothing.
-      var larger = BufferPool.sizeClass(size + 1)
+      var larger = source.sizeClass(size + 1)
       while larger <= 2 * size {
         if let address = state.shelves[larger]?.addresses.popLast() {
           count(larger, in: &state)
           return (Buffer(address: address, byteCount: larger), [])
         }
-        larger = BufferPool.sizeClass(larger + 1)
+        larger = source.sizeClass(larger + 1)
       }
     }
     // Else what has not been asked for longest goes.
@@ -144,20 +163,14 @@ package final class BufferPool: Sendable {
   private func give(_ buffers: [Buffer]) {
     for buffer in buffers { source.give(buffer.address, byteCount: buffer.byteCount) }
   }
-
-  private func takeFromSystem(_ size: Int) -> UInt {
-    for attempt in 0..<2 {
-      if let address = source.take(size) { return address }
-      if attempt == 0 { trim() }
-    }
-    preconditionFailure("out of memory: the system has no \(size) bytes left for a tensor")
-  }
 }
 
 /// The memory of this process.
 package struct HeapMemory: MemorySource {
   /// The one that there is.
   package init() {}
+
+  package func sizeClass(_ byteCount: Int) -> Int { BufferPool.sizeClass(byteCount) }
 
   package func take(_ byteCount: Int) -> UInt? {
     byteCount >= BufferPool.largeSize

@@ -85,6 +85,8 @@ private final class CountedMemory: MemorySource {
   /// Bytes written to, now and at most.
   var touched: (now: Int, peak: Int) { state.withLock { ($0.now, $0.peak) } }
 
+  func sizeClass(_ byteCount: Int) -> Int { BufferPool.sizeClass(byteCount) }
+
   func take(_ byteCount: Int) -> UInt? {
     state.withLock { state in
       let address = state.next

@@ -83,7 +83,8 @@ struct Bench: ParsableCommand {
       ("load_seconds", .number(loadSeconds)),
       ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
       ("device", .string(device.name)), ("threads", .integer(Workers.count)),
-      ("loss", .number(result.loss)),
+      ("device_peak_bytes", .integer(device.memory.peakByteCount)),
+      ("loss", .number(result.loss)), ("gradient_norm", .number(result.gradientNorm)),
     ])
   }
 

@@ -14,7 +14,7 @@ struct Devices: ParsableCommand {
   var json = false
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let catalog = DeviceCatalog.current()
     if json {
       try StandardOutput.write(line: catalog.json.serialized())

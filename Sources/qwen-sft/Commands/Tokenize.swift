@@ -31,7 +31,7 @@ struct Tokenize: ParsableCommand {
   }
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let tokenizer = try Tokenizer(directory: model.folder(.tokenizer))
     let (decode, skipsSpecialTokens) = (decode, skipSpecialTokens)
     var input = StandardInput()

@@ -54,8 +54,11 @@ struct Train: ParsableCommand {
     let watch = try MemoryWatch(
       of: RunOutline(
         modelDirectory: folder,
-        weights: try Session.weights(precision, trainsAll: options.full, placement: .owned),
-        computesInBFloat16: precision.bf16 == true, adapterDirectory: adapterFolder, config: config,
+        weights: try Session.weights(
+          precision, trainsAll: options.full, placement: .owned,
+          computesInBFloat16: Session.computesInBFloat16(precision, on: device)),
+        computesInBFloat16: Session.computesInBFloat16(precision, on: device),
+        adapterDirectory: adapterFolder, config: config,
         rows: rows, evaluationRows: evaluationRows))
     let questions = try options.samplePrompts.map { try Questions.samples(in: $0) }
     // 2. The model, and what of it is trained.

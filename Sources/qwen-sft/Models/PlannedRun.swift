@@ -62,7 +62,8 @@ struct PlannedRun {
     outline = RunOutline(
       modelDirectory: input.folder,
       weights: try Session.weights(
-        input.precision, trainsAll: config.lora == nil, placement: .owned),
+        input.precision, trainsAll: config.lora == nil, placement: .owned,
+        computesInBFloat16: input.precision.bf16 == true),
       computesInBFloat16: input.precision.bf16 == true, adapterDirectory: input.adapterFolder,
       config: config, rows: rows.training, evaluationRows: rows.evaluation)
     memory = try MemoryPlan(outline, programByteCount: programByteCount, isQuick: isQuick)

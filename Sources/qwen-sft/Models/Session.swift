@@ -19,20 +19,27 @@ enum Session {
     _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
     placement: Checkpoint.Placement = .mapped, on device: Device
   ) throws -> QwenModel {
-    let isBFloat16 = precision.bf16 == true
-    let options = try weights(precision, trainsAll: trainsAll, placement: placement)
+    let isBFloat16 = computesInBFloat16(precision, on: device)
+    let options = try weights(
+      precision, trainsAll: trainsAll, placement: placement, computesInBFloat16: isBFloat16)
     let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
     return model
   }
 
+  /// Whether arithmetic is in bfloat16: as asked for, else as the device prefers it.
+  static func computesInBFloat16(_ precision: PrecisionOptions, on device: Device) -> Bool {
+    precision.bf16 ?? (device.preferredComputeDType == .bfloat16)
+  }
+
   /// How the weights of a model are taken up.
   static func weights(
-    _ precision: PrecisionOptions, trainsAll: Bool, placement: Checkpoint.Placement
+    _ precision: PrecisionOptions, trainsAll: Bool, placement: Checkpoint.Placement,
+    computesInBFloat16: Bool
   ) throws -> WeightOptions {
     var options = try precision.weights()
-    options.dtype = precision.bf16 == true && !trainsAll ? .bfloat16 : .float32
+    options.dtype = computesInBFloat16 && !trainsAll ? .bfloat16 : .float32
     options.placement = placement
     return options
   }

@@ -30,14 +30,25 @@ struct CommonOptions: ParsableArguments {
     }
   }
 
-  /// Starts logging, sets the number of threads and returns the device: the first call of every command.
+  /// Starts logging, sets the number of threads and opens the device: the first call of every command that computes.
   func start() throws(CLIError) -> Device {
     Diagnostics.startLogging(isVerbose: verbose)
     let device = try device.device()
+    setThreadCount()
+    return device
+  }
+
+  /// The same for a command that computes nothing: a device is opened only to say that it is not there.
+  func startWithoutDevice() throws(CLIError) {
+    Diagnostics.startLogging(isVerbose: verbose)
+    try device.check()
+    setThreadCount()
+  }
+
+  private func setThreadCount() {
     if let numThreads {
       Workers.count = numThreads
       OpenBLAS.setThreadCount(numThreads)
     }
-    return device
   }
 }

@@ -3,6 +3,7 @@
 import Files
 import OrderedJSON
 import Tensor
+import TensorCUDA
 
 /// The devices of this machine with what matters for their speed.
 struct DeviceCatalog {
@@ -28,6 +29,8 @@ struct DeviceCatalog {
   let memoryByteCount: Int?
   /// Memory that is free to be used now, nil where unknown.
   let availableMemoryByteCount: Int?
+  /// GPUs, the libraries that they need, and what is missing.
+  let cuda: CUDAInventory
 
   /// What there is now.
   static func current() -> DeviceCatalog {
@@ -42,7 +45,7 @@ struct DeviceCatalog {
       oneDNNVersion: MatrixProducts.oneDNNVersion.map { "oneDNN \($0)" },
       oneDNNInstructionSet: MatrixProducts.oneDNNInstructionSet,
       threadLibrary: MatrixProducts.threadLibrary, memoryByteCount: memory.total,
-      availableMemoryByteCount: memory.available)
+      availableMemoryByteCount: memory.available, cuda: CUDAInventory.current())
   }
 
   /// The catalog as one JSON value.
@@ -60,10 +63,30 @@ struct DeviceCatalog {
       "memory_bytes": optional(memoryByteCount),
       "available_memory_bytes": optional(availableMemoryByteCount),
     ]
-    let cuda: JSON = [
-      "name": "cuda", "available": false, "reason": .string(DeviceOption.cudaUnavailability),
+    return [
+      "version": .string(QwenSFT.version), "default": .string(defaultDevice),
+      "devices": [cpu, cudaJSON],
     ]
-    return ["version": .string(QwenSFT.version), "default": "cpu", "devices": [cpu, cuda]]
+  }
+
+  /// What `--device auto` takes.
+  private var defaultDevice: String { cuda.problem == nil ? cuda.gpus.first?.name ?? "cpu" : "cpu" }
+
+  private var cudaJSON: JSON {
+    func optional(_ value: String?) -> JSON { value.map(JSON.string) ?? .null }
+    return [
+      "name": "cuda", "available": .bool(cuda.problem == nil), "reason": optional(cuda.problem),
+      "driver": optional(cuda.driverVersion), "nvrtc": optional(cuda.nvrtc),
+      "cublaslt": optional(cuda.blasLt), "remarks": .array(cuda.remarks.map(JSON.string)),
+      "gpus": .array(
+        cuda.gpus.map {
+          [
+            "name": .string($0.name), "model": .string($0.model),
+            "compute_capability": .string($0.capability),
+            "memory_bytes": .integer($0.memoryByteCount),
+          ]
+        }),
+    ]
   }
 
   /// The catalog as lines.
@@ -83,7 +106,7 @@ struct DeviceCatalog {
     return """
       qwen-sft \(QwenSFT.version)
 
-      cpu (default)
+      cpu\(defaultDevice == "cpu" ? " (default)" : "")
         processor     \(processorName ?? "unknown")
         processors    \(processorCount), \(threadCount) used
         AVX-512       \(hasAVX512 ? "yes" : "no")
@@ -91,10 +114,22 @@ struct DeviceCatalog {
         threads       \(threadLibrary)
         memory        \(memory)
 
-      cuda
-        \(DeviceOption.cudaUnavailability)
+      cuda\(defaultDevice == "cpu" ? "" : " (default)")
+      \(cudaLines.map { "  " + $0 }.joined(separator: "\n"))
 
       """
+  }
+
+  private var cudaLines: [String] {
+    let gpus = cuda.gpus.map {
+      "\($0.name)        \($0.model), compute capability \($0.capability), "
+        + "\(fixed(Double($0.memoryByteCount) / 0x1p30, digits: 1)) GiB"
+    }
+    let problem = cuda.problem.map { ["not available: \($0)"] } ?? []
+    return problem + gpus + [
+      "driver        \(cuda.driverVersion.map { "for CUDA \($0)" } ?? "not found")",
+      "NVRTC         \(cuda.nvrtc ?? "not found")", "cuBLASLt      \(cuda.blasLt ?? "not found")",
+    ] + cuda.remarks
   }
 }
 

@@ -60,7 +60,7 @@ struct AdapterOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
   @Flag(
     inversion: .prefixedNo, exclusivity: .chooseLast,
-    help: "Compute in bfloat16 (default: off on the CPU).")
+    help: "Compute in bfloat16 (default: on a GPU yes, on the CPU no).")
   var bf16: Bool?
 
   @Flag(

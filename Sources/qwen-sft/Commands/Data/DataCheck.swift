@@ -21,7 +21,7 @@ struct DataCheck: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let checker = CheckedRow.Checker(
       encoder: try encoding.encoder(folder: model.folder(.tokenizer)), encoding: encoding,
       maximumLength: data.maxSeqLength)

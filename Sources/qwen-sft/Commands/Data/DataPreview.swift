@@ -30,7 +30,7 @@ struct DataPreview: ParsableCommand {
   }
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let encoder = try encoding.encoder(folder: model.folder(.tokenizer))
     let paths = try data.paths()
     let range = index.map { $0..<$0 + 1 } ?? (0..<(html == nil ? 1 : 50))

@@ -20,7 +20,7 @@ struct DataRender: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let encoder = try encoding.encoder(folder: model.folder(.tokenizer))
     let (encoding, addsPrompt) = (encoding, addGenerationPrompt)
     try forEachBatch(ofRowsIn: try data.paths(), format: data.dataFormat) { rows in

@@ -20,7 +20,7 @@ struct DataTokenize: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let encoder = try encoding.encoder(folder: model.folder(.tokenizer))
     let (encoding, truncation, maximum) = (encoding, truncation, data.maxSeqLength)
     var (droppedCount, openCount) = (0, 0)

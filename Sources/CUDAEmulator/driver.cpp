@@ -1,0 +1,259 @@
+// The driver's functions by their names and signatures, over host memory.
+#include <map>
+#include <mutex>
+#include <set>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "CUDAEmulator.h"
+#include "emulator.h"
+#include "standin.h"
+
+namespace {
+constexpr int deviceCount = 4;
+constexpr size_t memoryBytes = size_t(8) << 30;
+
+struct Device {
+  int ordinal;
+  size_t used = 0;
+};
+struct Event {
+  double milliseconds;
+};
+
+std::mutex mutex;
+Device devices[deviceCount] = {{0}, {1}, {2}, {3}};
+thread_local Device *current = nullptr;
+std::string lastError;
+std::map<uint64_t, std::pair<size_t, size_t>> allocations;  // address → (bytes asked for, bytes mapped)
+std::set<const emu::Kernel *> launched;
+std::map<const void *, int> sharedBytes;  // what a kernel may have beyond 48 KB
+// Of the calling thread, so that tests beside it see nothing of it.
+thread_local std::string failingCall;
+thread_local int callsUntilFailure = -1, failureStatus = 0;
+
+/// The status that a test has asked for, 0 for none.
+int plannedFailure(const char *name) {
+  if (callsUntilFailure < 0 || failingCall != name) return 0;
+  return callsUntilFailure-- == 0 ? failureStatus : 0;
+}
+#define CALL                                       \
+  if (const int status = plannedFailure(__func__)) \
+    return status;
+
+size_t pageSize() {
+  static const size_t size = size_t(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+int cuInit(unsigned) { CALL return 0; }
+int cuDriverGetVersion(int *version) { CALL *version = 13000; return 0; }
+int cuDeviceGet(int *device, int ordinal) {
+  CALL if (ordinal < 0 || ordinal >= deviceCount) return 101;
+  *device = ordinal;
+  return 0;
+}
+int cuDeviceGetCount(int *count) { CALL *count = deviceCount; return 0; }
+int cuDeviceGetName(char *name, int length, int device) {
+  CALL snprintf(name, size_t(length), "CPU emulation of CUDA, order %d", device);
+  return 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int) {
+  CALL switch (attribute) {
+    case 16: *value = 4; break;            // multiprocessors
+    case 75: *value = 9; break;            // compute capability
+    case 97: *value = 227 << 10; break;    // shared memory a block
+    case 115: *value = 1; break;           // memory pools
+    default: *value = 0;
+  }
+  return 0;
+}
+int cuDeviceTotalMem_v2(size_t *bytes, int) { CALL *bytes = memoryBytes; return 0; }
+int cuMemGetInfo_v2(size_t *available, size_t *total) {
+  CALL if (!current) return 201;
+  const std::lock_guard<std::mutex> lock(mutex);
+  *available = memoryBytes - current->used;
+  *total = memoryBytes;
+  return 0;
+}
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+  CALL if (device < 0 || device >= deviceCount) return 101;
+  *context = &devices[device];
+  return 0;
+}
+int cuCtxSetCurrent(void *context) {
+  CALL current = static_cast<Device *>(context);
+  return 0;
+}
+int cuDeviceGetDefaultMemPool(void **pool, int device) { CALL *pool = &devices[device]; return 0; }
+int cuMemPoolSetAttribute(void *, int, void *) { CALL return 0; }
+int cuMemPoolTrimTo(void *, size_t) { CALL return 0; }
+int cuModuleLoadData(void **module, const void *) {
+  CALL if (!current) return 201;
+  *module = current;
+  return 0;
+}
+int cuModuleGetFunction(void **function, void *, const char *name) {
+  CALL for (auto *k = emu::firstKernel(); k; k = k->next) if (!strcmp(k->name, name)) {
+    *function = k;
+    return 0;
+  }
+  return 500;
+}
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+  CALL if (attribute != 8 || value > 227 << 10) return 1;
+  const std::lock_guard<std::mutex> lock(mutex);
+  sharedBytes[function] = value;
+  return 0;
+}
+
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                   unsigned shared, void *stream, void **params, void **) {
+  CALL if (!current || stream != current) return 400;
+  const auto *kernel = static_cast<emu::Kernel *>(function);
+  const std::lock_guard<std::mutex> lock(mutex);
+  launched.insert(kernel);
+  if (shared > 48 << 10 && int(shared) > sharedBytes[function]) return 1;
+  if (emu::launch(*kernel, {gx, gy, gz}, {bx, by, bz}, shared, params, unsigned(current->ordinal))) return 0;
+  lastError = emu::error;  // for cuGetErrorString
+  return emu::error.find("illegal address") != std::string::npos ? 700 : 719;
+}
+
+/// A buffer ends against a page that cannot be touched, and is full of NaN.
+int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
+  CALL if (!current || stream != current || bytes == 0) return 1;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (bytes > memoryBytes - current->used) return 2;
+  const size_t page = pageSize(), body = (bytes + 15) / 16 * 16, mapped = (body + page - 1) / page * page + page;
+  void *memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return 2;
+  auto *base = static_cast<unsigned char *>(memory);
+  mprotect(base + mapped - page, page, PROT_NONE);
+  memset(base + mapped - page - body, 0xff, body);
+  *address = reinterpret_cast<uint64_t>(base + mapped - page - body);
+  allocations[*address] = {bytes, mapped};
+  current->used += bytes;
+  return 0;
+}
+int cuMemFreeAsync(uint64_t address, void *stream) {
+  CALL if (!current || stream != current) return 400;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = allocations.find(address);
+  if (found == allocations.end()) return 1;
+  const auto [bytes, mapped] = found->second;
+  munmap(reinterpret_cast<void *>(address / pageSize() * pageSize()), 0 + mapped);
+  current->used -= bytes;
+  allocations.erase(found);
+  return 0;
+}
+/// Whether [address, address + bytes) lies in one buffer.
+bool isInside(uint64_t address, size_t bytes) {
+  auto next = allocations.upper_bound(address);
+  if (next == allocations.begin()) return bytes == 0;
+  const auto &[base, size] = *--next;
+  return address + bytes <= base + (size.first + 15) / 16 * 16;
+}
+int copy(uint64_t checked, void *to, const void *from, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!isInside(checked, bytes)) return 1;
+  memcpy(to, from, bytes);
+  return 0;
+}
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
+  CALL return copy(to, reinterpret_cast<void *>(to), from, bytes);
+}
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
+  CALL return copy(from, to, reinterpret_cast<void *>(from), bytes);
+}
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
+  CALL if (!isInside(from, bytes)) return 1;
+  return copy(to, reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
+}
+int cuStreamCreate(void **stream, unsigned) {
+  CALL if (!current) return 201;
+  *stream = current;
+  return 0;
+}
+int cuStreamSynchronize(void *) { CALL return 0; }
+int cuEventCreate(void **event, unsigned) { CALL *event = new Event{}; return 0; }
+int cuEventDestroy_v2(void *event) { CALL delete static_cast<Event *>(event); return 0; }
+int cuEventRecord(void *event, void *) {
+  CALL timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  static_cast<Event *>(event)->milliseconds = double(now.tv_sec) * 1e3 + double(now.tv_nsec) * 1e-6;
+  return 0;
+}
+int cuEventSynchronize(void *) { CALL return 0; }
+int cuEventElapsedTime(float *milliseconds, void *from, void *to) {
+  CALL *milliseconds = float(static_cast<Event *>(to)->milliseconds - static_cast<Event *>(from)->milliseconds);
+  return 0;
+}
+int cuGetErrorString(int status, const char **text) {
+  if ((status == 700 || status == 719) && !lastError.empty()) {
+    *text = lastError.c_str();
+    return 0;
+  }
+  switch (status) {
+    case 1: *text = "invalid argument"; break;
+    case 2: *text = "out of memory"; break;
+    case 101: *text = "invalid device ordinal"; break;
+    case 201: *text = "invalid device context"; break;
+    case 400: *text = "invalid resource handle"; break;
+    case 500: *text = "named symbol not found"; break;
+    case 700: *text = "an illegal memory access was encountered"; break;
+    case 719: *text = "unspecified launch failure"; break;
+    default: *text = "unrecognized error code";
+  }
+  return 0;
+}
+}  // namespace
+
+bool standin::isDeviceMemory(const void *address, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  return isInside(reinterpret_cast<uint64_t>(address), bytes);
+}
+int standin::plannedFailure(const char *name) { return ::plannedFailure(name); }
+
+extern "C" {
+void *emulator_symbol(const char *name) {
+#define ENTRY(f) {#f, reinterpret_cast<void *>(f)}
+  static const struct {
+    const char *name;
+    void *function;
+  } table[] = {
+      ENTRY(cuInit), ENTRY(cuDriverGetVersion), ENTRY(cuDeviceGet), ENTRY(cuDeviceGetCount), ENTRY(cuDeviceGetName),
+      ENTRY(cuDeviceGetAttribute), ENTRY(cuDeviceTotalMem_v2), ENTRY(cuMemGetInfo_v2), ENTRY(cuDevicePrimaryCtxRetain),
+      ENTRY(cuCtxSetCurrent), ENTRY(cuDeviceGetDefaultMemPool), ENTRY(cuMemPoolSetAttribute), ENTRY(cuMemPoolTrimTo),
+      ENTRY(cuModuleLoadData), ENTRY(cuModuleGetFunction), ENTRY(cuFuncSetAttribute), ENTRY(cuLaunchKernel),
+      ENTRY(cuMemAllocAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemcpyHtoDAsync_v2), ENTRY(cuMemcpyDtoHAsync_v2),
+      ENTRY(cuMemcpyDtoDAsync_v2), ENTRY(cuStreamCreate), ENTRY(cuStreamSynchronize), ENTRY(cuEventCreate),
+      ENTRY(cuEventDestroy_v2), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize), ENTRY(cuEventElapsedTime),
+      ENTRY(cuGetErrorString),
+  };
+  for (const auto &entry : table)
+    if (!strcmp(entry.name, name)) return entry.function;
+  return standin::blasSymbol(name);
+}
+const char *emulator_last_error(void) { return lastError.c_str(); }
+void emulator_fail(const char *name, int calls, int status) {
+  failingCall = name;
+  callsUntilFailure = calls;
+  failureStatus = status;
+}
+int emulator_device_count(void) { return deviceCount; }
+int emulator_kernels_run(int *count) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  *count = 0;
+  for (auto *k = emu::firstKernel(); k; k = k->next) *count += strncmp(k->name, "fault_", 6) != 0;
+  int run = 0;
+  for (const auto *k : launched) run += strncmp(k->name, "fault_", 6) != 0;
+  return run;
+}
+const char *emulator_unused_kernel(int index) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  for (auto *k = emu::firstKernel(); k; k = k->next)
+    if (!launched.count(k) && strncmp(k->name, "fault_", 6) != 0 && index-- == 0) return k->name;
+  return nullptr;
+}
+}

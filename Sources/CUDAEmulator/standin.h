@@ -1,0 +1,12 @@
+// What the parts of the stand-in share.
+#pragma once
+#include <cstddef>
+
+namespace standin {
+/// A function of cuBLASLt by its name, nullptr where there is none.
+void *blasSymbol(const char *name);
+/// Whether the bytes lie in one buffer of the device.
+bool isDeviceMemory(const void *address, size_t bytes);
+/// The status that a test has asked for, 0 for none.
+int plannedFailure(const char *name);
+}  // namespace standin

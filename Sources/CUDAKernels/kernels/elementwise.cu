@@ -1,0 +1,146 @@
+// Element by element: sixteen bytes a thread.
+#include "prelude.cuh"
+
+template <class T, class F> DEV void map(const T *x, T *y, int64_t n, F f) {
+  const int64_t i = first_lane<T>();
+  if (i >= n) return;
+  const bool packed = is_aligned(x) && is_aligned(y);
+  Compute<T> v[LANES<T>];
+  load(x + i, n - i, packed, v);
+#pragma unroll
+  for (int j = 0; j < LANES<T>; ++j) v[j] = f(v[j]);
+  store(y + i, n - i, packed, v);
+}
+
+template <class T, class F> DEV void zip(const T *a, const T *b, T *y, int64_t n, F f) {
+  const int64_t i = first_lane<T>();
+  if (i >= n) return;
+  const bool packed = is_aligned(a) && is_aligned(b) && is_aligned(y);
+  Compute<T> v[LANES<T>], w[LANES<T>];
+  load(a + i, n - i, packed, v);
+  load(b + i, n - i, packed, w);
+#pragma unroll
+  for (int j = 0; j < LANES<T>; ++j) v[j] = f(v[j], w[j]);
+  store(y + i, n - i, packed, v);
+}
+
+template <class C> DEV C sigmoid(C v) { return C(1) / (C(1) + exp_(-v)); }
+
+/// 0 −x, 1 eˣ, 2 σ(x), 3 x·σ(x), 4 x², 5 √x.
+template <class C> DEV C apply_unary(int op, C v) {
+  switch (op) {
+    case 0: return -v;
+    case 1: return exp_(v);
+    case 2: return sigmoid(v);
+    case 3: return v / (C(1) + exp_(-v));
+    case 4: return v * v;
+    default: return sqrt_(v);
+  }
+}
+
+/// 0 a + b, 1 a − b, 2 a·b, 3 a / b.
+template <class C> DEV C apply_binary(int op, C a, C b) {
+  switch (op) {
+    case 0: return a + b;
+    case 1: return a - b;
+    case 2: return a * b;
+    default: return a / b;
+  }
+}
+
+#define UNARY(T, S)                                                                         \
+  KERNEL(256, unary_##S)(int op, const T *x, T *y, int64_t n) {                             \
+    map(x, y, n, [op](Compute<T> v) { return apply_unary(op, v); });                        \
+  }                                                                                         \
+  EXPORT(unary_##S)
+FOR_FLOATS(UNARY)
+
+#define BINARY(T, S)                                                                        \
+  KERNEL(256, binary_##S)(int op, const T *a, const T *b, T *y, int64_t n) {                \
+    zip(a, b, y, n, [op](Compute<T> v, Compute<T> w) { return apply_binary(op, v, w); });   \
+  }                                                                                         \
+  EXPORT(binary_##S)
+FOR_FLOATS(BINARY)
+
+#define SCALE(T, S)                                                                         \
+  KERNEL(256, scale_##S)(const T *x, T *y, int64_t n, double alpha) {                       \
+    const Compute<T> factor = Compute<T>(alpha);                                            \
+    map(x, y, n, [factor](Compute<T> v) { return v * factor; });                            \
+  }                                                                                         \
+  EXPORT(scale_##S)
+FOR_FLOATS(SCALE)
+
+/// y ← y + α·x, x and y of any two float types that compute in the same one.
+#define AXPY(A, SA, B, SB)                                                                  \
+  KERNEL(256, axpy_##SA##_##SB)(const A *x, B *y, int64_t n, double alpha) {                \
+    const Compute<B> factor = Compute<B>(alpha);                                            \
+    const int64_t base = int64_t(blockIdx.x) * blockDim.x * 4 + threadIdx.x;                \
+    for (int j = 0; j < 4; ++j) {                                                           \
+      const int64_t i = base + j * int64_t(blockDim.x);                                     \
+      if (i < n) y[i] = down<B>(up(y[i]) + up(x[i]) * factor);                              \
+    }                                                                                       \
+  }                                                                                         \
+  EXPORT(axpy_##SA##_##SB)
+AXPY(float, f32, float, f32)
+AXPY(double, f64, double, f64)
+AXPY(bf16, bf16, bf16, bf16)
+AXPY(bf16, bf16, float, f32)
+AXPY(float, f32, bf16, bf16)
+
+/// y[n, c] ← x[n, c] ∘ row[c]. Grid: (columns, rows).
+#define ROW_BINARY(T, S)                                                                    \
+  KERNEL(256, row_binary_##S)(int op, const T *x, const T *row, T *y, int rows, int columns) { \
+    const int c = int(first_lane<T>());                                                     \
+    if (c >= columns) return;                                                               \
+    const bool packed = columns % LANES<T> == 0 && is_aligned(x) && is_aligned(y) && is_aligned(row); \
+    Compute<T> r[LANES<T>];                                                                 \
+    load(row + c, columns - c, packed, r);                                                  \
+    for (int n = blockIdx.y; n < rows; n += gridDim.y) {                                    \
+      const int64_t at = int64_t(n) * columns + c;                                          \
+      Compute<T> v[LANES<T>];                                                               \
+      load(x + at, columns - c, packed, v);                                                 \
+      for (int j = 0; j < LANES<T>; ++j) v[j] = apply_binary(op, v[j], r[j]);               \
+      store(y + at, columns - c, packed, v);                                                \
+    }                                                                                       \
+  }                                                                                         \
+  EXPORT(row_binary_##S)
+FOR_FLOATS(ROW_BINARY)
+
+/// y ← silu(gate) ⊙ up.
+#define SWIGLU(T, S)                                                                        \
+  KERNEL(256, swiglu_##S)(const T *gate, const T *up_, T *y, int64_t n) {                   \
+    zip(gate, up_, y, n, [](Compute<T> g, Compute<T> u) {                                   \
+      return g / (Compute<T>(1) + exp_(-g)) * u;                                            \
+    });                                                                                     \
+  }                                                                                         \
+  EXPORT(swiglu_##S)
+FOR_FLOATS(SWIGLU)
+
+/// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate), with silu′ = σ·(1 + g·(1 − σ)).
+template <class T>
+DEV void swiglu_backward(const T *dy, const T *gate, const T *up_, T *dgate, T *dup, int64_t n) {
+  using C = Compute<T>;
+  const int64_t i = first_lane<T>();
+  if (i >= n) return;
+  const bool packed = is_aligned(dy) && is_aligned(gate) && is_aligned(up_) && is_aligned(dgate) && is_aligned(dup);
+  C d[LANES<T>], g[LANES<T>], u[LANES<T>];
+  load(dy + i, n - i, packed, d);
+  load(gate + i, n - i, packed, g);
+  load(up_ + i, n - i, packed, u);
+#pragma unroll
+  for (int j = 0; j < LANES<T>; ++j) {
+    const C e = exp_(-larger(g[j], -g[j])), high = C(1) / (C(1) + e), low = e * high;  // σ(|g|), σ(−|g|)
+    const C s = g[j] < C(0) ? low : high, rest = g[j] < C(0) ? high : low;
+    const C silu = g[j] * s;
+    g[j] = d[j] * u[j] * (s + silu * rest);
+    u[j] = d[j] * silu;
+  }
+  store(dgate + i, n - i, packed, g);
+  store(dup + i, n - i, packed, u);
+}
+#define SWIGLU_BACKWARD(T, S)                                                               \
+  KERNEL(256, swiglu_backward_##S)(const T *dy, const T *gate, const T *up_, T *dgate, T *dup, int64_t n) { \
+    swiglu_backward(dy, gate, up_, dgate, dup, n);                                          \
+  }                                                                                         \
+  EXPORT(swiglu_backward_##S)
+FOR_FLOATS(SWIGLU_BACKWARD)

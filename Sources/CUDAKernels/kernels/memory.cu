@@ -1,0 +1,65 @@
+// Fills, conversions and copies of strided arrays.
+#include "prelude.cuh"
+
+#define FILL(T, S)                                                              \
+  KERNEL(256, fill_##S)(uint64_t bits, T *y, int64_t n) {                       \
+    const int64_t step = int64_t(gridDim.x) * blockDim.x;                       \
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) y[i] = T(bits); \
+  }                                                                             \
+  EXPORT(fill_##S)
+FILL(uint8_t, b8)
+FILL(uint16_t, b16)
+FILL(uint32_t, b32)
+FILL(uint64_t, b64)
+
+template <class A> struct Source {
+  static DEV_INLINE A get(A v) { return v; }
+};
+template <> struct Source<bf16> {
+  static DEV_INLINE float get(bf16 v) { return wide(v); }
+};
+
+/// y ← x, converted. Four elements a thread, a block apart, so that neighbours read neighbours.
+#define CAST(A, SA, B, SB)                                                       \
+  KERNEL(256, cast_##SA##_##SB)(const A *x, B *y, int64_t n) {                   \
+    const int64_t base = int64_t(blockIdx.x) * blockDim.x * 4 + threadIdx.x;     \
+    for (int j = 0; j < 4; ++j) {                                                \
+      const int64_t i = base + j * int64_t(blockDim.x);                          \
+      if (i < n) y[i] = down<B>(Source<A>::get(x[i]));                           \
+    }                                                                            \
+  }                                                                              \
+  EXPORT(cast_##SA##_##SB)
+CAST(float, f32, double, f64)
+CAST(float, f32, bf16, bf16)
+CAST(double, f64, float, f32)
+CAST(double, f64, bf16, bf16)
+CAST(bf16, bf16, float, f32)
+CAST(bf16, bf16, double, f64)
+CAST(int32_t, i32, float, f32)
+CAST(int32_t, i32, double, f64)
+CAST(uint8_t, u8, float, f32)
+CAST(uint8_t, u8, double, f64)
+CAST(uint8_t, u8, int32_t, i32)
+
+struct Dims {
+  int64_t v[8];
+};
+
+/// y (dense) ← x read with strides; axis 0 is the innermost.
+#define COPY_STRIDED(T, S)                                                               \
+  KERNEL(256, copy_strided_##S)(const T *x, T *y, int64_t n, int rank, Dims extents, Dims strides) { \
+    const int64_t step = int64_t(gridDim.x) * blockDim.x;                                \
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) { \
+      int64_t rest = i, offset = 0;                                                      \
+      _Pragma("unroll") for (int axis = 0; axis < 8; ++axis) if (axis < rank) {          \
+        offset += rest % extents.v[axis] * strides.v[axis];                              \
+        rest /= extents.v[axis];                                                         \
+      }                                                                                  \
+      y[i] = x[offset];                                                                  \
+    }                                                                                    \
+  }                                                                                      \
+  EXPORT(copy_strided_##S)
+COPY_STRIDED(uint8_t, b8)
+COPY_STRIDED(uint16_t, b16)
+COPY_STRIDED(uint32_t, b32)
+COPY_STRIDED(uint64_t, b64)

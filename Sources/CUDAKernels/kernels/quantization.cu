@@ -1,0 +1,112 @@
+// NF4: from numbers to codes and back, to the bit as on the CPU.
+#include "prelude.cuh"
+
+/// The levels of NF4 (Dettmers et al. 2023).
+DEV float nf4_level(int code) {
+  const float levels[16] = {-1.f,
+                            -0.6961928009986877f,
+                            -0.5250730514526367f,
+                            -0.39491748809814453f,
+                            -0.28444138169288635f,
+                            -0.18477343022823334f,
+                            -0.09105003625154495f,
+                            0.f,
+                            0.07958029955625534f,
+                            0.16093020141124725f,
+                            0.24611230194568634f,
+                            0.33791524171829224f,
+                            0.44070982933044434f,
+                            0.5626170039176941f,
+                            0.7229568362236023f,
+                            1.f};
+  return levels[code];
+}
+
+/// Codes and scales, a warp a block of `size` elements. A whole block is multiplied by the reciprocal of its scale, a
+/// short last one is divided, as bitsandbytes does it.
+template <class T> DEV void quantize_nf4(const T *x, uint8_t *codes, float *absmax, int64_t n, int size) {
+  __shared__ float points[16];
+  const int tid = threadIdx.y * 32 + threadIdx.x;
+  if (tid < 15) points[tid] = add_rn(nf4_level(tid), nf4_level(tid + 1)) / 2;
+  __syncthreads();
+  const int64_t block = int64_t(blockIdx.x) * blockDim.y + threadIdx.y, start = block * size;
+  if (start >= n) return;
+  const int length = int(n - start < size ? n - start : size);
+  uint32_t largest = 0;  // as integers, magnitudes are in the order of the numbers, and NaN is the largest
+  for (int i = threadIdx.x; i < length; i += 32) largest = larger(largest, float_to_bits(up(x[start + i])) & 0x7fffffffu);
+  largest = warp_max(largest);
+  const float smallest = bits_to_float(0x006CE3EEu), top = bits_to_float(largest);  // 10⁻³⁸
+  const float scale = top >= smallest || top != top ? top : smallest;
+  const bool whole = length == size;
+  const float factor = 1.f / scale;
+  if (threadIdx.x == 0) absmax[block] = whole ? top : scale;
+  for (int pair = threadIdx.x; 2 * pair < length; pair += 32) {
+    uint32_t code[2] = {0, 7};  // 7 is 0, which fills the last byte of an odd number of elements
+    for (int h = 0; h < 2; ++h) {
+      const int i = 2 * pair + h;
+      if (i >= length) continue;
+      const float v = up(x[start + i]), scaled = whole ? mul_rn(v, factor) : v / scale;
+      code[h] = 0;
+      for (int p = 0; p < 15; ++p) code[h] += scaled > points[p];
+    }
+    codes[start / 2 + pair] = uint8_t(code[0] << 4 | code[1]);
+  }
+}
+#define QUANTIZE_NF4(T, S)                                                                          \
+  KERNEL(256, quantize_nf4_##S)(const T *x, uint8_t *codes, float *absmax, int64_t n, int size) {   \
+    quantize_nf4(x, codes, absmax, n, size);                                                        \
+  }                                                                                                 \
+  EXPORT(quantize_nf4_##S)
+QUANTIZE_NF4(float, f32)
+QUANTIZE_NF4(bf16, bf16)
+
+/// The scales of blocks: plain, or codes of 8 bits by a book, scales of 256 of them, and an offset.
+struct Scales {
+  const float *plain;
+  const uint8_t *codes;
+  const float *book, *nested;
+  float offset;
+};
+DEV float scale_of(const Scales &s, int64_t block) {
+  return s.plain ? s.plain[block] : add_rn(mul_rn(s.book[s.codes[block]], s.nested[block >> 8]), s.offset);
+}
+
+/// y[i] ← level · scale of element first + i. Eight elements a thread: four bytes of codes and one scale.
+template <class T>
+DEV void dequantize_nf4(const uint8_t *codes, const float *book, Scales scales, int shift, int64_t first, int64_t n, T *y) {
+  __shared__ float levels[16];
+  if (threadIdx.x < 16) levels[threadIdx.x] = book[threadIdx.x];
+  __syncthreads();
+  const int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
+  if (i >= n) return;
+  const int64_t e = first + i;
+  float v[8];
+  if ((e & 7) == 0 && i + 8 <= n && (reinterpret_cast<uint64_t>(codes) & 3) == 0) {
+    const uint32_t word = reinterpret_cast<const uint32_t *>(codes)[e >> 3];
+    const float scale = scale_of(scales, e >> shift);  // blocks have at least 32 elements
+#pragma unroll
+    for (int j = 0; j < 8; ++j) v[j] = mul_rn(levels[word >> (8 * (j >> 1) + (j & 1 ? 0 : 4)) & 15], scale);
+  } else {
+    for (int j = 0; j < 8; ++j) {
+      if (i + j >= n) break;
+      const uint8_t byte = codes[(e + j) >> 1];
+      v[j] = mul_rn(levels[(e + j) & 1 ? byte & 15 : byte >> 4], scale_of(scales, (e + j) >> shift));
+    }
+  }
+  const bool packed = is_aligned(y);
+#pragma unroll
+  for (int part = 0; part < 8 / LANES<T>; ++part) {
+    Compute<T> w[LANES<T>];
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j) w[j] = Compute<T>(v[part * LANES<T> + j]);
+    const int64_t at = i + part * LANES<T>;
+    if (at < n) store(y + at, n - at, packed, w);
+  }
+}
+#define DEQUANTIZE_NF4(T, S)                                                                        \
+  KERNEL(256, dequantize_nf4_##S)(const uint8_t *codes, const float *book, Scales scales, int shift, int64_t first, \
+                                  int64_t n, T *y) {                                                \
+    dequantize_nf4(codes, book, scales, shift, first, n, y);                                        \
+  }                                                                                                 \
+  EXPORT(dequantize_nf4_##S)
+FOR_FLOATS(DEQUANTIZE_NF4)

@@ -1,0 +1,181 @@
+// Cross-entropy, random numbers, dropout, AdamW.
+#include "prelude.cuh"
+
+/// Softmax cross-entropy of a row of logits; a block of 256 a row. With `write` the logits become
+/// (softmax − onehot)·scale. A target beyond the row gives NaN.
+template <class T>
+DEV void cross_entropy(T *logits, const int32_t *targets, int columns, int write, double gradient_scale,
+                       Compute<T> *nll, uint8_t *correct) {
+  using C = Compute<T>;
+  __shared__ C largest_of[8];
+  __shared__ int earlier_of[8];
+  T *row = logits + int64_t(blockIdx.x) * columns;
+  const int target = targets[blockIdx.x], lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const bool known = target >= 0 && target < columns;
+  const C nan = C(bits_to_float(0x7fffffffu));
+  const C target_logit = known ? up(row[target]) : nan;
+  const bool packed = columns % LANES<T> == 0 && is_aligned(logits);
+
+  // The largest logit, and whether a column before the target has as large a one.
+  C v[LANES<T>], largest = up(row[0]);
+  int earlier = 0;
+  for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
+    load(row + c, columns - c, packed, v);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j)
+      if (c + j < columns) {
+        largest = larger(largest, v[j]);
+        if (v[j] >= target_logit && c + j < target) earlier = 1;
+      }
+  }
+  largest = warp_max(largest);
+  for (int o = 16; o > 0; o >>= 1) earlier |= __shfl_xor_sync(0xffffffffu, earlier, o);
+  if (lane == 0) {
+    largest_of[warp] = largest;
+    earlier_of[warp] = earlier;
+  }
+  __syncthreads();
+  largest = largest_of[0];
+  earlier = earlier_of[0];
+  for (int w = 1; w < 8; ++w) {
+    largest = larger(largest, largest_of[w]);
+    earlier |= earlier_of[w];
+  }
+
+  C sum = 0;
+  for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
+    load(row + c, columns - c, packed, v);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j)
+      if (c + j < columns) sum += exp_(v[j] - largest);
+  }
+  const C total = row_sum(sum);
+  if (threadIdx.x == 0) {
+    nll[blockIdx.x] = log_(total) - (target_logit - largest);
+    correct[blockIdx.x] = known && target_logit == largest && !earlier;
+  }
+  if (!write) return;
+  const C inverse = C(1) / total, scale = known ? C(gradient_scale) : nan;
+  for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
+    load(row + c, columns - c, packed, v);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j) {
+      const C p = exp_(v[j] - largest) * inverse;
+      v[j] = (c + j == target ? p - C(1) : p) * scale;
+    }
+    store(row + c, columns - c, packed, v);
+  }
+}
+#define CROSS_ENTROPY(T, S)                                                                          \
+  KERNEL(256, cross_entropy_##S)(T *logits, const int32_t *targets, int columns, int write, double gradient_scale, \
+                                 Compute<T> *nll, uint8_t *correct) {                                \
+    cross_entropy(logits, targets, columns, write, gradient_scale, nll, correct);                    \
+  }                                                                                                  \
+  EXPORT(cross_entropy_##S)
+FOR_FLOATS(CROSS_ENTROPY)
+
+/// A sequence of random numbers: key (seed) and the two upper words of the counter.
+struct Stream {
+  uint64_t seed;
+  uint32_t stream, offset;
+};
+
+/// Philox 4×32-10 (Salmon et al. 2011), block `block` of a sequence.
+DEV void philox(Stream s, uint64_t block, uint32_t (&c)[4]) {
+  c[0] = uint32_t(block);
+  c[1] = uint32_t(block >> 32);
+  c[2] = s.stream;
+  c[3] = s.offset;
+  uint32_t k0 = uint32_t(s.seed), k1 = uint32_t(s.seed >> 32);
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    if (round) {
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    const uint64_t p0 = uint64_t(c[0]) * 0xD2511F53u, p1 = uint64_t(c[2]) * 0xCD9E8D57u;
+    const uint32_t a = uint32_t(p1 >> 32) ^ c[1] ^ k0, b = uint32_t(p0 >> 32) ^ c[3] ^ k1;
+    c[0] = a;
+    c[1] = uint32_t(p1);
+    c[2] = b;
+    c[3] = uint32_t(p0);
+  }
+}
+
+/// low + (high − low)·u with 24 bits, the same numbers in every type.
+#define UNIFORM(T, S)                                                                                \
+  KERNEL(256, uniform_##S)(T *y, int64_t n, double low, double high, Stream stream) {                \
+    const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                            \
+    if (4 * block >= n) return;                                                                      \
+    uint32_t w[4];                                                                                   \
+    philox(stream, block, w);                                                                        \
+    const double span = add_rn(high, -low);                                                          \
+    for (int i = 0; i < 4; ++i) {                                                                    \
+      const double v = add_rn(low, mul_rn(mul_rn(span, double(w[i] >> 8)), 1.0 / 16777216.0));       \
+      if (4 * block + i < n) y[4 * block + i] = down<T>(Compute<T>(v));                              \
+    }                                                                                                \
+  }                                                                                                  \
+  EXPORT(uniform_##S)
+FOR_FLOATS(UNIFORM)
+
+/// Box & Muller: two uniforms, the first never 0, give two normals.
+#define NORMAL(T, S)                                                                                 \
+  KERNEL(256, normal_##S)(T *y, int64_t n, double mean, double deviation, Stream stream) {           \
+    const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                            \
+    if (4 * block >= n) return;                                                                      \
+    uint32_t w[4];                                                                                   \
+    philox(stream, block, w);                                                                        \
+    for (int pair = 0; pair < 2; ++pair) {                                                           \
+      const double u = (double(w[2 * pair]) + 1) * (1.0 / 4294967296.0);                             \
+      const double angle = mul_rn(mul_rn(2 * 3.14159265358979323846, double(w[2 * pair + 1])), 1.0 / 4294967296.0); \
+      const double radius = sqrt_(-2 * log_(u));                                                     \
+      const double values[2] = {add_rn(mean, mul_rn(mul_rn(deviation, radius), cos(angle))),         \
+                                add_rn(mean, mul_rn(mul_rn(deviation, radius), sin(angle)))};        \
+      for (int i = 0; i < 2; ++i)                                                                    \
+        if (4 * block + 2 * pair + i < n) y[4 * block + 2 * pair + i] = down<T>(Compute<T>(values[i])); \
+    }                                                                                                \
+  }                                                                                                  \
+  EXPORT(normal_##S)
+FOR_FLOATS(NORMAL)
+
+/// y ← x·mask / (1 − p). Element i looks at 16 bits: half i mod 2 of word (i mod 8) / 2 of block i / 8; below the
+/// threshold it is dropped.
+#define DROPOUT(T, S)                                                                                \
+  KERNEL(256, dropout_##S)(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream) { \
+    const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                            \
+    if (8 * block >= n) return;                                                                      \
+    uint32_t w[4];                                                                                   \
+    philox(stream, block, w);                                                                        \
+    const Compute<T> kept = Compute<T>(factor);                                                      \
+    for (int i = 0; i < 8; ++i) {                                                                    \
+      const int64_t at = 8 * block + i;                                                              \
+      const uint32_t bits = i & 1 ? w[i >> 1] >> 16 : w[i >> 1] & 0xffffu;                           \
+      if (at < n) y[at] = down<T>(up(x[at]) * (bits >= threshold ? kept : Compute<T>(0)));           \
+    }                                                                                                \
+  }                                                                                                  \
+  EXPORT(dropout_##S)
+FOR_FLOATS(DROPOUT)
+
+/// Coefficients of a step, already in the forms that the update needs.
+struct AdamW {
+  double beta1, beta2, rest1, rest2, decay, step_size, correction, epsilon;
+};
+
+/// m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; p ← p·decay − stepSize·m / (√v / correction + ε).
+#define ADAMW(P, SP, G, SG)                                                                          \
+  KERNEL(256, adamw_##SP##_##SG)(P *p, const G *g, Compute<P> *first, Compute<P> *second, int64_t n, AdamW a) { \
+    using C = Compute<P>;                                                                            \
+    const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                                \
+    if (i >= n) return;                                                                              \
+    const C gradient = up(g[i]);                                                                     \
+    const C m = first[i] * C(a.beta1) + gradient * C(a.rest1);                                       \
+    const C v = second[i] * C(a.beta2) + gradient * gradient * C(a.rest2);                           \
+    first[i] = m;                                                                                    \
+    second[i] = v;                                                                                   \
+    const C value = up(p[i]) * C(a.decay);                                                           \
+    p[i] = down<P>(value - C(a.step_size) * (m / (sqrt_(v) / C(a.correction) + C(a.epsilon))));      \
+  }                                                                                                  \
+  EXPORT(adamw_##SP##_##SG)
+ADAMW(float, f32, float, f32)
+ADAMW(double, f64, double, f64)
+ADAMW(bf16, bf16, float, f32)

@@ -1,0 +1,137 @@
+// Causal attention: scores exist for a tile of rows and keys at a time, and the future is not multiplied.
+
+package import Tensor
+
+/// Sizes of a call as kernels take them.
+private struct AttentionArgument: BitwiseCopyable {
+  let heads, keyValueHeads, headDim, queryCount, keyOffset: Int32
+  private let padding: Int32 = 0
+  let scale: Double
+
+  init(_ shape: AttentionShape) {
+    heads = Int32(shape.heads)
+    keyValueHeads = Int32(shape.keyValueHeads)
+    headDim = Int32(shape.headDim)
+    queryCount = Int32(shape.queryCount)
+    keyOffset = Int32(shape.keyOffset)
+    scale = shape.scale
+  }
+}
+
+extension CUDABackend: AttentionKernels {
+  /// Rows of a block of the general kernels, and rows of the other side that are in shared memory at a time.
+  private static let (rows, step) = (16, 32)
+  /// The largest head dim of the general kernels.
+  private static let largestHeadDim = 256
+
+  package func attention(
+    q: Operand, k: Operand, v: Operand, shape: AttentionShape, into out: Destination,
+    logSumExp: Destination
+  ) {
+    if let flash = flash(q.dtype, shape, addresses: [q.address, k.address, v.address]),
+      shape.queryCount >= Self.rows
+    {
+      return flashForward(flash, q, k, v, shape, out, logSumExp)
+    }
+    requireKernel(q.dtype, shape)
+    let tiles = attentionPlans.tiles(.init(.queries, height: Self.rows, shape), on: self)
+    launch(
+      Kernel("attention", "attention", q.dtype), grid: (x: tiles.count, y: shape.heads),
+      block: (128, 1), sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 1, weights: 1),
+      q.pointer, k.pointer, v.pointer, out.pointer, logSumExp.pointer, UInt64(tiles.buffer.address),
+      AttentionArgument(shape))
+  }
+
+  package func attentionBackward(
+    dOut: Operand, q: Operand, k: Operand, v: Operand, out: Operand, logSumExp: Operand,
+    shape: AttentionShape, dq: Destination, dk: Destination, dv: Destination
+  ) {
+    precondition(
+      shape.keyOffset == 0 && shape.queryCount == shape.keyCount,
+      "attentionBackward: \(shape.queryCount) queries from \(shape.keyOffset), \(shape.keyCount) keys"
+    )
+    let rows = shape.queryCount * shape.heads
+    let delta = scratch(q.dtype.accumulation, rows)
+    launch(
+      Kernel("attention", "attention_delta", q.dtype), grid: (x: (rows + 7) / 8, y: 1),
+      block: (32, 8), dOut.pointer, out.pointer, delta.destination.pointer,
+      Int32(shape.queryCount), Int32(shape.heads), Int32(shape.headDim))
+    if let flash = flash(
+      q.dtype, shape, addresses: [dOut.address, q.address, k.address, v.address])
+    {
+      return flashBackward(
+        flash, dOut, q, k, v, logSumExp, delta.destination.operand, shape, dq, dk, dv)
+    }
+    requireKernel(q.dtype, shape)
+    let argument = AttentionArgument(shape)
+    let queryTiles = attentionPlans.tiles(.init(.queries, height: Self.rows, shape), on: self)
+    launch(
+      Kernel("attention", "attention_dq", q.dtype), grid: (x: queryTiles.count, y: shape.heads),
+      block: (128, 1), sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 2, weights: 1),
+      dOut.pointer, q.pointer, k.pointer, v.pointer, logSumExp.pointer, delta.destination.pointer,
+      dq.pointer, UInt64(queryTiles.buffer.address), argument)
+    let keyTiles = attentionPlans.tiles(.init(.keys, height: Self.rows, shape), on: self)
+    launch(
+      Kernel("attention", "attention_dkv", q.dtype),
+      grid: (x: keyTiles.count, y: shape.keyValueHeads), block: (128, 1),
+      sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 2, weights: 2), dOut.pointer,
+      q.pointer, k.pointer, v.pointer, logSumExp.pointer, delta.destination.pointer, dk.pointer,
+      dv.pointer, UInt64(keyTiles.buffer.address), argument)
+  }
+
+  /// The kernels on tensor cores for a call, nil where they do not take it: they need bfloat16, a head dim of their own,
+  /// addresses at multiples of 16 bytes, and much shared memory for the largest dim.
+  private func flash(_ dtype: DType, _ shape: AttentionShape, addresses: [UInt]) -> FlashSizes? {
+    guard dtype == .bfloat16, let sizes = FlashSizes(headDim: shape.headDim),
+      sizes.largestByteCount <= context.sharedMemoryPerBlock,
+      addresses.allSatisfy({ $0 % 16 == 0 })
+    else { return nil }
+    return sizes
+  }
+
+  private func flashForward(
+    _ sizes: FlashSizes, _ q: Operand, _ k: Operand, _ v: Operand, _ shape: AttentionShape,
+    _ out: Destination, _ logSumExp: Destination
+  ) {
+    let tiles = attentionPlans.tiles(.init(.queries, height: FlashSizes.tile, shape), on: self)
+    launch(
+      Kernel("flash", sizes.forward, .none), grid: (x: tiles.count, y: shape.heads),
+      block: (128, 1), sharedByteCount: sizes.forwardByteCount, q.pointer, k.pointer, v.pointer,
+      out.pointer, logSumExp.pointer, UInt64(tiles.buffer.address), AttentionArgument(shape))
+  }
+
+  private func flashBackward(
+    _ sizes: FlashSizes, _ dOut: Operand, _ q: Operand, _ k: Operand, _ v: Operand,
+    _ logSumExp: Operand, _ delta: Operand, _ shape: AttentionShape, _ dq: Destination,
+    _ dk: Destination, _ dv: Destination
+  ) {
+    let argument = AttentionArgument(shape)
+    let queryTiles = attentionPlans.tiles(
+      .init(.queries, height: FlashSizes.tile, shape), on: self)
+    launch(
+      Kernel("flash", sizes.queryGradient, .none), grid: (x: queryTiles.count, y: shape.heads),
+      block: (128, 1), sharedByteCount: sizes.queryGradientByteCount, dOut.pointer, q.pointer,
+      k.pointer, v.pointer, logSumExp.pointer, delta.pointer, dq.pointer,
+      UInt64(queryTiles.buffer.address), argument)
+    let keyTiles = attentionPlans.tiles(.init(.keys, height: FlashSizes.tile, shape), on: self)
+    launch(
+      Kernel("flash", sizes.keyGradient, .none), grid: (x: keyTiles.count, y: shape.keyValueHeads),
+      block: (sizes.keyGradientThreads, 1), sharedByteCount: sizes.keyGradientByteCount,
+      dOut.pointer, q.pointer, k.pointer, v.pointer, logSumExp.pointer, delta.pointer, dk.pointer,
+      dv.pointer, UInt64(keyTiles.buffer.address), argument)
+  }
+
+  /// Shared memory of a general kernel: tiles of rows, one tile of the other side, and weights of a tile by the other.
+  private func sharedByteCount(
+    _ dtype: DType, _ shape: AttentionShape, rowTiles: Int, weights: Int
+  ) -> Int {
+    (rowTiles * Self.rows * shape.headDim + Self.step * (shape.headDim + 1)
+      + weights * Self.rows * Self.step) * dtype.accumulation.byteWidth
+  }
+
+  private func requireKernel(_ dtype: DType, _ shape: AttentionShape) {
+    precondition(
+      dtype.isFloatingPoint && shape.headDim <= Self.largestHeadDim,
+      "attention: no kernel for \(dtype.rawValue) and head dim \(shape.headDim)")
+  }
+}

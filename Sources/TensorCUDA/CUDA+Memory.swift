@@ -1,0 +1,115 @@
+// Copies, conversions and fills.
+
+package import Tensor
+
+extension CUDABackend: MemoryKernels {
+  package func allocate(byteCount: Int) -> Buffer {
+    if let buffer = pool.buffer(byteCount: byteCount) { return buffer }
+    let memory = pool.statistics
+    context.fail(
+      .failed(
+        call: "cuMemAllocAsync",
+        detail:
+          "out of memory: no \(byteCount) bytes are left on \(context.model) beside \(memory.liveByteCount) in use; a smaller batch, shorter rows or checkpointing need less"
+      ))
+    // Nothing is queued after a failure, so nobody follows this address.
+    return Buffer(address: 0, byteCount: byteCount)
+  }
+
+  package func release(_ buffer: Buffer) {
+    if buffer.address != 0 { pool.release(buffer) }
+  }
+
+  package func borrow(_ bytes: UnsafeRawBufferPointer) -> Buffer? { nil }
+
+  package func copyIn(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer, byteOffset: Int) {
+    precondition(
+      byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyIn: out of bounds")
+    guard let source = bytes.baseAddress, bytes.count > 0, !context.hasFailed else { return }
+    context.makeCurrent()
+    // Memory that is not page-locked has been read when the call returns.
+    context.check(
+      context.driver.copyIn(
+        UInt64(buffer.address) + UInt64(byteOffset), source, bytes.count, context.stream),
+      "cuMemcpyHtoDAsync(\(bytes.count) bytes)")
+  }
+
+  package func copyOut(
+    _ buffer: Buffer, byteOffset: Int, into bytes: UnsafeMutableRawBufferPointer
+  ) throws(DeviceError) {
+    precondition(
+      byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyOut: out of bounds")
+    try context.throwFailure()
+    guard let target = bytes.baseAddress, bytes.count > 0 else { return }
+    context.makeCurrent()
+    context.check(
+      context.driver.copyOut(
+        target, UInt64(buffer.address) + UInt64(byteOffset), bytes.count, context.stream),
+      "cuMemcpyDtoHAsync(\(bytes.count) bytes) (last kernel queued: \(lastKernelName))")
+    context.synchronize(last: lastKernelName)
+    try context.throwFailure()
+  }
+
+  package func copyStrided(_ x: Operand, extents: [Int], strides: [Int], into y: Destination) {
+    precondition(extents.count <= 8, "copyStrided: \(extents.count) axes")
+    var (lengths, steps) = (SIMD8<Int64>(repeating: 1), SIMD8<Int64>.zero)
+    for (axis, (extent, stride)) in zip(extents.reversed(), strides.reversed()).enumerated() {
+      lengths[axis] = Int64(extent)
+      steps[axis] = Int64(stride)
+    }
+    launch(
+      Kernel("memory", "copy_strided", Kernel.Suffix(width: x.dtype.byteWidth)),
+      grid: blocks(y.count), x.pointer, y.pointer, Int64(y.count), Int32(extents.count), lengths,
+      steps)
+  }
+
+  package func cast(_ x: Operand, into y: Destination) {
+    precondition(x.count == y.count, "cast: \(x.count) elements into \(y.count)")
+    guard x.count > 0, !context.hasFailed else { return }
+    if x.dtype == y.dtype {
+      context.makeCurrent()
+      context.check(
+        context.driver.copy(y.pointer, x.pointer, x.count * x.dtype.byteWidth, context.stream),
+        "cuMemcpyDtoDAsync(\(x.count * x.dtype.byteWidth) bytes)")
+      return
+    }
+    let isKnown =
+      switch (x.dtype, y.dtype) {
+      case (.int32, .float32), (.int32, .float64), (.uint8, .float32), (.uint8, .float64): true
+      case (.uint8, .int32): true
+      default: x.dtype.isFloatingPoint && y.dtype.isFloatingPoint
+      }
+    precondition(isKnown, "cast: no conversion from \(x.dtype.rawValue) to \(y.dtype.rawValue)")
+    launch(
+      Kernel("memory", "cast", x.dtype, y.dtype), grid: blocks(x.count, perThread: 4), x.pointer,
+      y.pointer, Int64(x.count))
+  }
+
+  package func fill(_ y: Destination, with value: Double) {
+    let bits: UInt64 =
+      switch y.dtype {
+      case .float32: UInt64(Float(value).bitPattern)
+      case .float64: value.bitPattern
+      case .bfloat16: UInt64(BFloat16(Float(value)).bitPattern)
+      case .int32: UInt64(UInt32(bitPattern: Int32(value)))
+      case .uint8: UInt64(UInt8(value))
+      }
+    let grid = blocks(y.count, perThread: 4)
+    launch(
+      Kernel("memory", "fill", Kernel.Suffix(width: y.dtype.byteWidth)), grid: grid, bits,
+      y.pointer, Int64(y.count))
+  }
+
+  package func synchronize() throws(DeviceError) {
+    try context.throwFailure()
+    context.makeCurrent()
+    context.synchronize(last: lastKernelName)
+    try context.throwFailure()
+  }
+
+  package var memory: MemoryStatistics { pool.statistics }
+
+  package func resetPeakMemory() { pool.resetPeak() }
+
+  package func limitMemory(to byteCount: Int?) { pool.limit(to: byteCount) }
+}

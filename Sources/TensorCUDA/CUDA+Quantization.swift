@@ -1,0 +1,124 @@
+// NF4. Products unpack the weight into memory of the pool and multiply by that: the bytes are few beside the product's.
+
+package import Tensor
+
+/// The scales of blocks as kernels take them.
+private struct ScalesArgument: BitwiseCopyable {
+  let plain, codes, book, nested: UInt64
+  let offset: Float
+  private let padding: UInt32 = 0
+
+  init(_ scales: NF4Operand.Scales) {
+    switch scales {
+    case .plain(let values):
+      plain = values.pointer
+      (codes, book, nested, offset) = (0, 0, 0, 0)
+    case .nested(let codes, let codeBook, let scales, let offset):
+      plain = 0
+      self.codes = codes.pointer
+      book = codeBook.pointer
+      nested = scales.pointer
+      self.offset = offset
+    }
+  }
+}
+
+extension CUDABackend: QuantizationKernels {
+  /// Elements of a weight that are unpacked at a time.
+  private static let tileElementCount = 1 << 27
+
+  package func quantizeNF4(
+    _ x: Operand, blockSize: Int, into codes: Destination, absmax: Destination
+  ) {
+    precondition(
+      x.dtype == .float32 || x.dtype == .bfloat16,
+      "quantizeNF4: no kernel for \(x.dtype.rawValue)")
+    let blocks = (x.count + blockSize - 1) / blockSize
+    launch(
+      Kernel("quantization", "quantize_nf4", x.dtype), grid: (x: (blocks + 7) / 8, y: 1),
+      block: (32, 8), x.pointer, codes.pointer, absmax.pointer, Int64(x.count), Int32(blockSize))
+  }
+
+  package func quantizeScales(
+    _ absmax: Operand, into codes: Destination, scales: Destination
+  ) -> Float {
+    // Once a weight, few numbers, and a sum whose order counts to the bit: the CPU's kernel does it.
+    let host = CPUBackend.shared
+    let values = host.allocate(byteCount: absmax.count * 4)
+    let hostCodes = host.allocate(byteCount: codes.count)
+    let hostScales = host.allocate(byteCount: scales.count * 4)
+    defer { for buffer in [values, hostCodes, hostScales] { host.release(buffer) } }
+    do throws(DeviceError) {
+      try copyOut(
+        Buffer(address: absmax.address, byteCount: absmax.count * 4), byteOffset: 0,
+        into: UnsafeMutableRawBufferPointer(
+          start: UnsafeMutableRawPointer(bitPattern: values.address), count: absmax.count * 4))
+    } catch {
+      return .nan  // The failure is kept, and thrown where the result is read.
+    }
+    let offset = host.quantizeScales(
+      Operand(address: values.address, dtype: .float32, count: absmax.count),
+      into: Destination(address: hostCodes.address, dtype: .uint8, count: codes.count),
+      scales: Destination(address: hostScales.address, dtype: .float32, count: scales.count))
+    for (source, target, byteCount) in [
+      (hostCodes, codes.address, codes.count), (hostScales, scales.address, scales.count * 4),
+    ] {
+      copyIn(
+        UnsafeRawBufferPointer(
+          start: UnsafeRawPointer(bitPattern: source.address), count: byteCount),
+        to: Buffer(address: target, byteCount: byteCount), byteOffset: 0)
+    }
+    return offset
+  }
+
+  package func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination) {
+    precondition(
+      first >= 0 && first + y.count <= w.count,
+      "dequantizeNF4: \(y.count) elements from \(first) of \(w.count)")
+    requireFloat(y.dtype, "dequantizeNF4")
+    launch(
+      Kernel("quantization", "dequantize_nf4", y.dtype), grid: blocks(y.count, perThread: 8),
+      w.codes.pointer, w.codeBook.pointer, ScalesArgument(w.scales),
+      Int32(w.blockSize.trailingZeroBitCount), Int64(first), Int64(y.count), y.pointer)
+  }
+
+  package func matmul(
+    _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
+    beta: Double, into c: Destination
+  ) {
+    precondition(
+      a.dtype == c.dtype && a.dtype.isFloatingPoint,
+      "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
+    guard c.count > 0 else { return }
+    guard rows > 0, columns > 0 else {
+      if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
+      return
+    }
+    let tileRows = max(1, min(rows, Self.tileElementCount / columns))
+    let tile = scratch(a.dtype, tileRows * columns)
+    for first in stride(from: 0, to: rows, by: tileRows) {
+      let count = min(tileRows, rows - first)
+      let unpacked = tile.destination.slice(0, count * columns)
+      switch w {
+      case .nf4(let w): dequantizeNF4(w, from: first * columns, into: unpacked)
+      case .narrow(let w): cast(w.slice(first * columns, count * columns), into: unpacked)
+      }
+      if transposeWeight {
+        // c[:, tile] = a · tileᵀ
+        var product = MatrixProduct(
+          a.dtype, into: c.dtype, m: m, n: count, k: columns, transposeA: false, transposeB: true)
+        product.strideC = rows
+        multiply(
+          product, a, unpacked.operand, into: c.slice(first, c.count - first), beta: beta)
+      } else {
+        // c += a[:, tile] · tile
+        var product = MatrixProduct(
+          a.dtype, into: c.dtype, m: m, n: columns, k: count, transposeA: false, transposeB: false)
+        product.strideA = rows
+        multiply(
+          product, a.slice(first, a.count - first), unpacked.operand, into: c,
+          beta: first == 0 ? beta : 1)
+      }
+    }
+  }
+}

@@ -1,0 +1,138 @@
+// A GPU as a backend: kernels compiled at run time, matrix products by cuBLASLt, one stream. What it asks of the machine
+// is in CUDAContext and CUDALibrary; the operations are in the CUDA+….swift files, one for each protocol of Backend.swift.
+
+import Synchronization
+
+package import Tensor
+
+/// Kernels on an NVIDIA GPU. Work is queued and runs in order; a failure is kept and thrown by what waits.
+package final class CUDABackend: Backend {
+  /// "cuda:0".
+  package let name: String
+  /// The device.
+  package let context: CUDAContext
+  let kernels: KernelLibrary
+  let pool: BufferPool
+  let products: MatrixProductPlans?
+  let attentionPlans: AttentionPlans
+  private let lastKernel = Mutex<Kernel?>(nil)
+
+  /// The device `ordinal` of a driver.
+  ///
+  /// Without `blas` products go to kernels of our own. With `usesExactSizes` buffers are as long as asked for, so that
+  /// a stand-in notices what reads beyond them.
+  package init(
+    driver: Driver, ordinal: Int, blas: BLASLt?, usesExactSizes: Bool = false,
+    images: (CUDAContext) -> any KernelImages
+  ) throws(DeviceError) {
+    name = "cuda:\(ordinal)"
+    let context = try CUDAContext(driver, ordinal: ordinal)
+    self.context = context
+    kernels = KernelLibrary(context, images: images(context))
+    let pool = BufferPool(source: DeviceMemory(context: context, usesExactSizes: usesExactSizes))
+    self.pool = pool
+    products =
+      if let blas { try MatrixProductPlans(blas, context: context, pool: pool) } else { nil }
+    attentionPlans = AttentionPlans()
+  }
+
+  deinit {
+    // Tensors hold their backend, so what is left is our own.
+    products?.releaseWorkspace()
+    for buffer in attentionPlans.removeAll() { pool.release(buffer) }
+    pool.trim()
+  }
+
+  /// Queues a kernel. Arguments are what the kernel's parameters are, in their order and with their widths.
+  package func launch<each A: BitwiseCopyable>(
+    _ kernel: Kernel, grid: (x: Int, y: Int), block: (x: Int, y: Int) = (256, 1),
+    sharedByteCount: Int = 0, _ arguments: repeat each A
+  ) {
+    guard grid.x > 0, grid.y > 0, !context.hasFailed else { return }
+    context.makeCurrent()
+    guard let function = kernels.function(kernel, sharedByteCount: sharedByteCount) else { return }
+    lastKernel.withLock { $0 = kernel }
+    let status = withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { memory in
+      withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 32) { pointers in
+        var (index, offset) = (0, 0)
+        func add<T: BitwiseCopyable>(_ value: T) {
+          precondition(
+            index < 32 && offset + MemoryLayout<T>.size <= 1024, "launch: too many arguments")
+          let slot = memory.baseAddress.map { $0 + offset }
+          slot?.storeBytes(of: value, as: T.self)
+          pointers.initializeElement(at: index, to: slot)
+          index += 1
+          offset += (MemoryLayout<T>.size + 15) & ~15
+        }
+        repeat add(each arguments)
+        return context.driver.launch(
+          function, UInt32(grid.x), UInt32(grid.y), 1, UInt32(block.x), UInt32(block.y), 1,
+          UInt32(sharedByteCount), context.stream, pointers.baseAddress, nil)
+      }
+    }
+    context.check(status, "cuLaunchKernel(\(kernel.name))")
+  }
+
+  /// The kernel that was queued last, "none" before the first.
+  var lastKernelName: String { lastKernel.withLock { $0 }?.name ?? "none" }
+
+  /// Blocks of 256 threads for `count` elements of which a thread has `perThread`.
+  func blocks(_ count: Int, perThread: Int = 1) -> (x: Int, y: Int) {
+    (x: (count + 256 * perThread - 1) / (256 * perThread), y: 1)
+  }
+
+  /// Elements of a type in sixteen bytes: what a thread of an elementwise kernel has.
+  func lanes(_ dtype: DType) -> Int { 16 / dtype.byteWidth }
+
+  /// Temporary memory, given back when it goes out of scope; the stream orders its reuse.
+  func scratch(_ dtype: DType, _ count: Int) -> DeviceScratch {
+    DeviceScratch(backend: self, dtype: dtype, count: count)
+  }
+
+  /// Traps unless the kernel is there for a type of floating-point numbers.
+  func requireFloat(_ dtype: DType, _ operation: StaticString) {
+    precondition(dtype.isFloatingPoint, "\(operation): no kernel for \(dtype.rawValue)")
+  }
+}
+
+extension Operand {
+  /// The address as kernels take it.
+  var pointer: UInt64 { UInt64(address) }
+}
+
+extension Destination {
+  /// The address as kernels take it.
+  var pointer: UInt64 { UInt64(address) }
+}
+
+/// Temporary memory of a kernel.
+struct DeviceScratch: ~Copyable {
+  private let backend: CUDABackend
+  private let buffer: Buffer
+  private let dtype: DType
+  private let count: Int
+
+  init(backend: CUDABackend, dtype: DType, count: Int) {
+    self.backend = backend
+    self.dtype = dtype
+    self.count = count
+    buffer = backend.allocate(byteCount: count * dtype.byteWidth)
+  }
+
+  /// The memory, for kernels.
+  var destination: Destination { Destination(address: buffer.address, dtype: dtype, count: count) }
+
+  deinit { backend.release(buffer) }
+}
+
+/// The memory of a GPU.
+private struct DeviceMemory: MemorySource {
+  let context: CUDAContext
+  let usesExactSizes: Bool
+
+  func sizeClass(_ byteCount: Int) -> Int {
+    usesExactSizes ? (max(byteCount, 1) + 15) & ~15 : BufferPool.sizeClass(byteCount)
+  }
+  func take(_ byteCount: Int) -> UInt? { context.hasFailed ? nil : context.allocate(byteCount) }
+  func give(_ address: UInt, byteCount: Int) { context.free(address) }
+}

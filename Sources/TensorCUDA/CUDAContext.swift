@@ -1,0 +1,147 @@
+// One device with its context and its stream: what every call of the driver needs.
+
+import Synchronization
+
+package import Tensor
+
+/// A device that is open: its primary context, one stream, and the first failure.
+///
+/// Safety: the handles are never changed after initialization, and the driver's functions may be called from any thread;
+/// what changes is behind locks.
+package final class CUDAContext: @unchecked Sendable {
+  let driver: Driver
+  let stream: Driver.Handle?
+  /// The name of the device's model.
+  package let model: String
+  /// 90 for compute capability 9.0.
+  package let capability: Int
+  /// Bytes of shared memory that a block may ask for.
+  let sharedMemoryPerBlock: Int
+  /// Multiprocessors.
+  let multiprocessorCount: Int
+  private let context: Driver.Handle?
+  private let memoryPool: Driver.Handle?
+  private let failure = Mutex<DeviceError?>(nil)
+  private let isBroken = Atomic(false)
+
+  /// Opens device `ordinal`.
+  package init(_ driver: Driver, ordinal: Int) throws(DeviceError) {
+    let device = try CUDAContext.device(driver, ordinal)
+    self.driver = driver
+    model = try CUDAContext.name(of: device, driver)
+    capability =
+      try 10 * driver.attribute(.capabilityMajor, of: device)
+      + driver.attribute(.capabilityMinor, of: device)
+    guard capability >= 80 else {
+      throw .unavailable(
+        device: "cuda:\(ordinal)",
+        reason:
+          "\(model) has compute capability \(capability / 10).\(capability % 10); 8.0 (Ampere) or later is needed"
+      )
+    }
+    guard try driver.attribute(.memoryPoolsSupported, of: device) != 0 else {
+      throw .unavailable(
+        device: "cuda:\(ordinal)", reason: "\(model) or its driver has no memory pools")
+    }
+    sharedMemoryPerBlock = try driver.attribute(.sharedMemoryPerBlock, of: device)
+    multiprocessorCount = try driver.attribute(.multiprocessorCount, of: device)
+    var context: Driver.Handle?
+    try driver.check(driver.retainContext(&context, device), "cuDevicePrimaryCtxRetain")
+    try driver.check(driver.setContext(context), "cuCtxSetCurrent")
+    self.context = context
+    var stream: Driver.Handle?
+    // 1: does not wait for the default stream.
+    try driver.check(driver.createStream(&stream, 1), "cuStreamCreate")
+    self.stream = stream
+    var pool: Driver.Handle?
+    try driver.check(driver.defaultMemoryPool(&pool, device), "cuDeviceGetDefaultMemPool")
+    // 4: keep what is freed, however much it is; our own pool decides what goes.
+    var threshold = UInt64.max
+    try driver.check(driver.setPoolAttribute(pool, 4, &threshold), "cuMemPoolSetAttribute")
+    memoryPool = pool
+  }
+
+  /// The driver's number of a device; the driver is started.
+  static func device(_ driver: Driver, _ ordinal: Int) throws(DeviceError) -> Int32 {
+    let status = driver.initialize(0)
+    guard status == 0 else {
+      throw .unavailable(
+        device: "cuda:\(ordinal)",
+        reason: "the driver does not start: \(driver.failure(status, "cuInit"))")
+    }
+    var count: Int32 = 0
+    try driver.check(driver.deviceCount(&count), "cuDeviceGetCount")
+    guard ordinal < Int(count) else {
+      throw .unavailable(
+        device: "cuda:\(ordinal)",
+        reason: count == 0 ? "the driver finds no GPU" : "there are \(count) GPUs, numbered from 0")
+    }
+    var device: Int32 = 0
+    try driver.check(driver.deviceGet(&device, Int32(ordinal)), "cuDeviceGet")
+    return device
+  }
+
+  /// The model of a device.
+  static func name(of device: Int32, _ driver: Driver) throws(DeviceError) -> String {
+    var text = [CChar](repeating: 0, count: 256)
+    try driver.check(driver.deviceName(&text, 255, device), "cuDeviceGetName")
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Makes the context that of the calling thread. Every entry does so: tasks of Swift change threads.
+  func makeCurrent() { check(driver.setContext(context), "cuCtxSetCurrent") }
+
+  // MARK: Failures
+
+  /// Whether something failed; what is queued after it is void, and nothing more is queued.
+  var hasFailed: Bool { isBroken.load(ordering: .relaxed) }
+
+  /// Keeps an error unless an earlier one is kept.
+  func fail(_ error: DeviceError) {
+    failure.withLock { if $0 == nil { $0 = error } }
+    isBroken.store(true, ordering: .relaxed)
+  }
+
+  /// Keeps the error of a status, if it is one. True for success.
+  @discardableResult
+  func check(_ status: Driver.Status, _ call: @autoclosure () -> String) -> Bool {
+    if status == 0 { return true }
+    fail(driver.failure(status, call()))
+    return false
+  }
+
+  /// Throws what has failed.
+  func throwFailure() throws(DeviceError) {
+    if hasFailed, let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  // MARK: Waiting and memory
+
+  /// Waits for the stream; `last` names the kernel that was queued last, which may be the one that failed.
+  func synchronize(last: String) {
+    check(
+      driver.synchronizeStream(stream),
+      "cuStreamSynchronize (last kernel queued: \(last))")
+  }
+
+  /// Fresh memory, nil where there is none left.
+  func allocate(_ byteCount: Int) -> UInt? {
+    makeCurrent()
+    var address: UInt64 = 0
+    let status = driver.allocate(&address, byteCount, stream)
+    if status == 2 {
+      // What is freed is kept by the driver's pool, in pieces that may be too small.
+      _ = driver.synchronizeStream(stream)
+      _ = driver.trimPool(memoryPool, 0)
+      guard driver.allocate(&address, byteCount, stream) == 0 else { return nil }
+      return UInt(address)
+    }
+    return check(status, "cuMemAllocAsync(\(byteCount) bytes)") ? UInt(address) : nil
+  }
+
+  /// Gives memory back once the stream has got there.
+  func free(_ address: UInt) {
+    makeCurrent()
+    check(driver.free(UInt64(address), stream), "cuMemFreeAsync")
+  }
+}

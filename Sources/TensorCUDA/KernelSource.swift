@@ -1,0 +1,51 @@
+// The kernels' text and how it becomes code for a device.
+
+import CUDAKernels
+
+package import Tensor
+
+/// A file of kernels.
+package struct KernelFile: Sendable {
+  /// Its name, such as "norm.cu".
+  package let name: String
+  /// Its text.
+  package let text: String
+
+  /// All files but the prelude.
+  package static let all: [KernelFile] = every.filter { $0.name != prelude.name }
+
+  /// What every file begins with.
+  package static let prelude: KernelFile =
+    every.first { $0.name == "prelude.cuh" } ?? KernelFile(name: "prelude.cuh", text: "")
+
+  /// The file of a name without its ending.
+  static func named(_ name: String) -> KernelFile? { all.first { $0.name == name + ".cu" } }
+
+  private static let every: [KernelFile] = (0..<cudaKernelFileCount()).compactMap { index in
+    let file = cudaKernelFile(index)
+    guard let name = file.name, let text = file.text else { return nil }
+    return KernelFile(name: String(cString: name), text: String(cString: text))
+  }
+
+  /// Compiles the file for an architecture such as "sm_90a" or "compute_90".
+  package func compile(with nvrtc: NVRTC, architecture: String, reportsResources: Bool = false)
+    throws(DeviceError) -> (image: [UInt8], log: String)
+  {
+    try nvrtc.compile(
+      text, name: name, headers: [(KernelFile.prelude.name, KernelFile.prelude.text)],
+      options: options(architecture, reportsResources: reportsResources),
+      to: architecture.utf8.starts(with: "compute".utf8) ? .ptx : .cubin)
+  }
+
+  /// Options of the compiler. Arithmetic stays exact: no approximate division, roots or subnormals.
+  func options(_ architecture: String, reportsResources: Bool) -> [String] {
+    ["-arch=\(architecture)", "-std=c++17", "-default-device"]
+      + (reportsResources ? ["--ptxas-options=-v"] : [])
+  }
+}
+
+/// What gives the code of the kernels' files.
+package protocol KernelImages: Sendable {
+  /// The code of a file, as `cuModuleLoadData` takes it.
+  func image(of file: KernelFile) throws(DeviceError) -> [UInt8]
+}
