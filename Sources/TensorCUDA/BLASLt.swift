@@ -56,7 +56,7 @@ package struct BLASLt: Sendable {
     case .float32: 0
     case .float64: 1
     case .bfloat16: 14
-    case .int32, .uint8: preconditionFailure("cuBLASLt: no products of \(dtype.rawValue)")
+    case .int32, .uint8, .float16: preconditionFailure("cuBLASLt: no products of \(dtype.rawValue)")
     }
   }
 

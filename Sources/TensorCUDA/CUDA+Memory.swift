@@ -77,7 +77,7 @@ extension CUDABackend: MemoryKernels {
       switch (x.dtype, y.dtype) {
       case (.int32, .float32), (.int32, .float64), (.uint8, .float32), (.uint8, .float64): true
       case (.uint8, .int32): true
-      default: x.dtype.isFloatingPoint && y.dtype.isFloatingPoint
+      default: x.dtype.isFloatingPoint && y.dtype.isFloatingPoint && y.dtype != .float16
       }
     precondition(isKnown, "cast: no conversion from \(x.dtype.rawValue) to \(y.dtype.rawValue)")
     launch(
@@ -91,6 +91,7 @@ extension CUDABackend: MemoryKernels {
       case .float32: UInt64(Float(value).bitPattern)
       case .float64: value.bitPattern
       case .bfloat16: UInt64(BFloat16(Float(value)).bitPattern)
+      case .float16: Self.zeroBits(value)
       case .int32: UInt64(UInt32(bitPattern: Int32(value)))
       case .uint8: UInt64(UInt8(value))
       }
@@ -98,6 +99,12 @@ extension CUDABackend: MemoryKernels {
     launch(
       Kernel("memory", "fill", Kernel.Suffix(width: y.dtype.byteWidth)), grid: grid, bits,
       y.pointer, Int64(y.count))
+  }
+
+  /// Nothing computes in float16, so that zeros are all there is to fill it with.
+  private static func zeroBits(_ value: Double) -> UInt64 {
+    precondition(value == 0, "fill: \(value) in float16")
+    return 0
   }
 
   package func synchronize() throws(DeviceError) {

@@ -6,7 +6,7 @@ import Tensor
 package struct Kernel: Hashable, Sendable {
   /// What a kernel's name ends with.
   package enum Suffix: UInt8, Sendable {
-    case none, f32, f64, bf16, i32, u8, b8, b16, b32, b64
+    case none, f32, f64, bf16, f16, i32, u8, b8, b16, b32, b64
 
     /// The suffix of an element type.
     init(_ dtype: DType) {
@@ -15,6 +15,7 @@ package struct Kernel: Hashable, Sendable {
         case .float32: .f32
         case .float64: .f64
         case .bfloat16: .bf16
+        case .float16: .f16
         case .int32: .i32
         case .uint8: .u8
         }

@@ -81,8 +81,10 @@ struct Limits: Encodable {
         try op.flops
           / Benchmark(op: op).time(dtype, seconds: seconds, on: device).least)
     }
-    let large = Tensor.ones([1 << 27])
-    let read = Stopwatch.time(seconds: seconds) { withExtendedLifetime(large.sum()) {} }.least
+    let large = Tensor.ones([1 << 27], on: device)
+    let read = try Stopwatch.time(seconds: seconds, on: device) {
+      withExtendedLifetime(large.sum()) {}
+    }.least
     var limits = Limits(
       gigaflopsPerSecond: (product.max() ?? 0) * 1e-9,
       readGigabytesPerSecond: Double(large.byteCount) / read * 1e-9)

@@ -37,7 +37,7 @@ struct EmulatedGPUTrainingTests {
       var (rows, config, _) = try TrainingParityTests().setUp(name, folder + "/out")
       config.maxSteps = 12
       config.saveStrategy = .no
-      config.gradientCheckpointing = settings.isQuantized
+      config.gradientCheckpointing = settings.isQuantized ? .full : .off
       var options = WeightOptions()
       options.dtype = settings.dtype
       if settings.isQuantized { options.quantization = .init() }

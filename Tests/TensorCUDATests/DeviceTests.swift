@@ -131,6 +131,13 @@ struct DeviceTests {
         #expect(try x.doubles() == [3, 3, 3, 3, 3])
       }
     }
+    let halves = (0...UInt16.max).map { Half(bitPattern: $0) }
+    for target in [DType.float32, .float64, .bfloat16] {
+      let ours = try Tensor(halves, shape: [halves.count], on: device).cast(to: target).doubles()
+      let expected = try Tensor(halves, shape: [halves.count]).cast(to: target).doubles()
+      #expect(
+        zip(ours, expected).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN }, "\(target.rawValue)")
+    }
     let bytes = Tensor((0..<6).map { UInt8($0) }, shape: [2, 3], on: device)
     #expect(try bytes.transposed().doubles() == [0, 3, 1, 4, 2, 5])
     #expect(try bytes.gatheredRows(Tensor([Int32(1)], on: device)).doubles() == [3, 4, 5])

@@ -19,6 +19,20 @@ template <> struct Source<bf16> {
   static DEV_INLINE float get(bf16 v) { return wide(v); }
 };
 
+/// IEEE half precision, which weights of checkpoints are kept in: nothing but this file reads it.
+struct __align__(2) f16 {
+  uint16_t bits;
+};
+template <> struct Source<f16> {
+  static DEV_INLINE float get(f16 v) {
+    const uint32_t sign = uint32_t(v.bits & 0x8000) << 16, magnitude = v.bits & 0x7fff;
+    if (magnitude >= 0x7c00) return bits_to_float(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
+    if (magnitude >= 0x400) return bits_to_float(sign | ((magnitude << 13) + 0x38000000));
+    // A subnormal is a whole number of 2⁻²⁴.
+    return bits_to_float(sign | float_to_bits(float(magnitude) * 5.9604644775390625e-8f));
+  }
+};
+
 /// y ← x, converted. Four elements a thread, a block apart, so that neighbours read neighbours.
 #define CAST(A, SA, B, SB)                                                       \
   KERNEL(256, cast_##SA##_##SB)(const A *x, B *y, int64_t n) {                   \
@@ -35,6 +49,9 @@ CAST(double, f64, float, f32)
 CAST(double, f64, bf16, bf16)
 CAST(bf16, bf16, float, f32)
 CAST(bf16, bf16, double, f64)
+CAST(f16, f16, float, f32)
+CAST(f16, f16, double, f64)
+CAST(f16, f16, bf16, bf16)
 CAST(int32_t, i32, float, f32)
 CAST(int32_t, i32, double, f64)
 CAST(uint8_t, u8, float, f32)

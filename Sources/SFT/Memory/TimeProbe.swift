@@ -124,7 +124,7 @@ public struct TimeProbe {
   }
 
   private var evaluationCount: Int {
-    let interval = run.config.evaluationInterval
+    let interval = run.config.evaluationInterval.steps(of: run.totalSteps)
     switch run.config.evalStrategy {
     case .no: return 0
     case .steps: return (run.totalSteps + interval - 1) / interval

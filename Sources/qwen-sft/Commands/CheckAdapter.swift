@@ -3,6 +3,7 @@
 import ArgumentParser
 import Export
 import OrderedJSON
+import Hub
 
 extension AdapterConsumer: ExpressibleByArgument {}
 
@@ -33,7 +34,7 @@ struct CheckAdapter: ParsableCommand {
   mutating func run() throws {
     _ = try common.start()
     let folder = try AdapterFolder(
-      ModelLocation.existingFolder(adapter, expecting: "a folder with adapter_config.json"))
+      ModelLocation.current.folder(of: adapter, need: .adapter))
     let verdict = AdapterVerdict(folder, for: consumer, maxLoRARank: maxLoraRank)
     if json {
       try StandardOutput.write(line: verdict.json.serialized())

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Export
 import Files
+import Hub
 
 extension AdapterFolder.Form: ExpressibleByArgument {}
 
@@ -27,8 +28,7 @@ struct ConvertAdapter: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let path = try ModelLocation.existingFolder(
-      adapter, expecting: "a folder with adapter_config.json")
+    let path = try ModelLocation.current.folder(of: adapter, need: .adapter)
     let folder = try AdapterFolder(path)
     guard folder.form != to else {
       throw CLIError.argument(option: "to", problem: "\(adapter) has this form already")

@@ -7,6 +7,7 @@ import QwenModel
 import SFT
 import Serve
 import Tensor
+import Hub
 
 /// Serves a model over HTTP.
 struct ServeCommand: ParsableCommand {
@@ -105,7 +106,7 @@ struct NamedAdapter: Sendable {
     guard !name.isEmpty, name.utf8.count <= 200 else {
       throw .argument(option: "adapter", problem: "expected NAME=DIR, found \(text)")
     }
-    folder = try ModelLocation.existingFolder(path, expecting: "a folder with adapter_config.json")
+    folder = try ModelLocation.current.folder(of: path, need: .adapter)
   }
 
   /// The last part of a path; a name on the hub as it is.

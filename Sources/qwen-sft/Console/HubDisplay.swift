@@ -48,7 +48,7 @@ final class HubDisplay: Sendable {
           byteCount: byteCount, filesDone: filesDone, seconds: (now - state.start) / .seconds(1))
         if let last = state.lastRedraw, now - last < .milliseconds(100) { return nil }
         state.lastRedraw = now
-        return state.progress.row(columnCount: Diagnostics.columnCount)
+        return state.progress.row(columnCount: Diagnostics.terminalSize.columns)
       }
       if let row { Diagnostics.showStatus([row]) }
     case .retrying(let subject, let problem, let seconds):
