@@ -100,7 +100,8 @@ extension OpCases {
       if dtype == .float16 {
         let numbers = (try? x[1].value.doubles()) ?? []
         narrow = Tensor(
-          numbers.map { Half(bitPattern: Float16($0).bitPattern) }, shape: narrow.shape)
+          numbers.map { Half(bitPattern: Float16($0).bitPattern) }, shape: narrow.shape,
+          on: Device(backend: narrow.backend, preferredComputeDType: .float32))
       }
       let weight = tape.constant(narrow)
       return tape.record(LinearMap(hasBias: false), [x[0], weight])

@@ -39,7 +39,8 @@ package struct MemoryRehearsal {
     network.model.embedTokens.noiseAlpha = run.config.neftuneNoiseAlpha
     let prepared = backend.memory.liveByteCount
     optimizer = AdamW(
-      network.trainableParameters(), beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0)
+      network.trainableParameters(), beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0,
+      kind: run.config.optim)
     for (key, parameter) in network.namedParameters() {
       add(Self.part(of: key), parameter.value.byteCount)
     }
