@@ -7,6 +7,12 @@ import SFT
 import Testing
 import qwen_sft
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
 @Suite("Reports of runs")
 struct ReportRunTests {
   let program: Program
@@ -89,13 +95,25 @@ struct ReportRunTests {
 
   @Test("a run that is stopped, and one that fails, leave a page that says so")
   func broken() throws {
-    let line =
-      "'\(Program.executablePath)' train --output_dir out --max_steps 1000000 --lora_r 2 "
-      + "--gradient_accumulation_steps 1 --logging_steps 1 --num_threads 1 & child=$!; "
-      + "for i in $(seq 300); do grep -qs loss out/metrics.jsonl && break; sleep 0.1; done; "
-      + "kill -TERM $child; wait $child"
-    let stopped = try program.run(shell: line)
-    #expect(stopped.code == 143, "\(stopped.errors)")
+    let process = program.process(
+      ("train --output_dir out --max_steps 1000000 --lora_r 2 --gradient_accumulation_steps 1 "
+        + "--logging_steps 1 --num_threads 1").split(separator: " ").map(String.init))
+    process.standardError = FileHandle.nullDevice
+    // Threads of a test block all signals, and a process inherits that.
+    var (signals, earlier) = (sigset_t(), sigset_t())
+    sigfillset(&signals)
+    pthread_sigmask(SIG_UNBLOCK, &signals, &earlier)
+    defer { pthread_sigmask(SIG_SETMASK, &earlier, nil) }
+    try process.run()
+    for _ in 0..<600 {
+      if let log = try? text("out/metrics.jsonl"), log.contains("loss") { break }
+      usleep(50_000)
+    }
+    kill(process.processIdentifier, SIGTERM)
+    for _ in 0..<600 where process.isRunning { usleep(50_000) }
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit && process.terminationStatus == 143)
     let page = try text("out/report.html")
     #expect(page.contains("<strong>interrupted</strong>"))
     #expect(page.contains("--resume_from_checkpoint true") && page.contains("chart-loss"))

@@ -134,7 +134,7 @@ struct ControlTests {
       let (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
       let model = try QwenModel.load(directory: directory)
       let adapter = try AdapterFile.load(directory + "/adapter", into: model)
-      // Values of zero in front of the output projection: neither of its factors can learn anything.
+      // Values of zero: what attention weighs makes no difference, so queries, the first in order, can learn nothing.
       for (key, parameter) in model.namedParameters()
       where key.contains("layers.0.self_attn.v_proj") {
         parameter.value = Tensor.zeros(parameter.shape)
@@ -147,7 +147,7 @@ struct ControlTests {
         model: model, rows: rows, config: config,
         artifacts: RunArtifacts(modelDirectory: directory, adapter: adapter))
       let error = #expect(throws: TrainingError.self) { _ = try trainer.run() }
-      #expect(error?.description.contains("layers.0.self_attn.o_proj.lora_B") == true)
+      #expect(error?.description.contains("layers.0.self_attn.q_proj.lora_B") == true)
       #expect(FileSystem.kind(of: folder + "/out/adapter_model.safetensors") == nil)
     }
   }
