@@ -162,7 +162,8 @@ extension PackedOperand {
   /// Whether there is a kernel for products of this weight with few rows.
   fileprivate func isMultipliedInFewRows(columns: Int) -> Bool {
     switch self {
-    case .narrow: true
+    // Half precision has no kernel of its own.
+    case .narrow(let w): w.dtype != .float16
     case .nf4: CPUBackend.multipliesFewRows(ofNF4Columns: columns)
     }
   }
