@@ -53,7 +53,8 @@ struct Merge: ParsableCommand {
   mutating func run() throws {
     let device = try common.start()
     let folder = try model.folder()
-    guard let adapterFolder = try adapter.folder(isOffline: model.offline) else { return }  // validate() has seen to it
+    // validate() has seen to it that there is one.
+    guard let adapterFolder = try adapter.folder(isOffline: model.offline) else { return }
     let place = try OutputFolder(
       outputDir, isReplacing: overwriteOutputDir, apartFrom: [folder, adapterFolder])
     let weights = try MergedWeights(folder: folder, adapter: adapterFolder, on: device)
