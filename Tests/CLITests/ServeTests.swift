@@ -185,7 +185,12 @@ struct ServeTests {
       status = try server.chat(request(["max_tokens": 2])).status
     }
     #expect(status == 200)
-    let metrics = try server.send("GET", "/metrics").body
+    // The gauge follows a moment after the answer.
+    var metrics = ""
+    for _ in 0..<200 where !metrics.contains("\nqwen_sft_running_answers 0\n") {
+      usleep(20_000)
+      metrics = try server.send("GET", "/metrics").body
+    }
     #expect(metrics.contains("\nqwen_sft_running_answers 0\n"))
   }
 
