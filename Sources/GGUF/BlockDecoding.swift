@@ -56,7 +56,7 @@ package enum BlockDecoding {
 
   @inline(__always)
   private static func half(_ x: UnsafeRawPointer) -> Float {
-    HalfFloat.float(UInt16(littleEndian: x.loadUnaligned(as: UInt16.self)))
+    Half(bitPattern: UInt16(littleEndian: x.loadUnaligned(as: UInt16.self))).float
   }
 
   @inline(__always)

@@ -1,6 +1,8 @@
 // The K types: blocks of 256 whose sub-blocks have quantized scales of their own. The sub-blocks of a block are searched
 // side by side, one in each lane, which leaves the order of the sums within each as it is in ggml.
 
+import Tensor
+
 extension BlockEncoding {
   /// 8 sub-blocks of 32: x ≈ d·scale·q − dmin·minimum with q in 0…15 and 6-bit scales and minima.
   static func encodeQ4_K(_ x: UnsafePointer<Float>, _ y: UnsafeMutableRawPointer) {
@@ -20,7 +22,7 @@ extension BlockEncoding {
         scaleCodes[j] = UInt8(min(63, max(0, nearest(scaleFactor * scales[j]))))
         minimumCodes[j] = UInt8(min(63, max(0, nearest(minimumFactor * minima[j]))))
       }
-      let (d, dMin) = (HalfFloat.bits(largestScale / 63), HalfFloat.bits(largestMinimum / 63))
+      let (d, dMin) = (Half(largestScale / 63).bitPattern, Half(largestMinimum / 63).bitPattern)
       store(d, to: y)
       store(dMin, to: y + 2)
       pack(scaleCodes, minimumCodes, to: y + 4)
@@ -28,8 +30,8 @@ extension BlockEncoding {
       var scale = Lanes()
       var minimum = Lanes()
       for j in 0..<8 {
-        scale[j] = HalfFloat.float(d) * Float(scaleCodes[j])
-        minimum[j] = HalfFloat.float(dMin) * Float(minimumCodes[j])
+        scale[j] = Half(bitPattern: d).float * Float(scaleCodes[j])
+        minimum[j] = Half(bitPattern: dMin).float * Float(minimumCodes[j])
       }
       let isZero = scale .== 0
       let divisor = scale.replacing(with: 1, where: isZero)
@@ -158,13 +160,13 @@ extension BlockEncoding {
         return
       }
       let inverse = -128 / extreme
-      let d = HalfFloat.bits(1 / inverse)
+      let d = Half(1 / inverse).bitPattern
       store(d, to: y + 208)
       var scale = Lanes()
       for j in 0..<16 {
         let code = min(127, nearest(inverse * scales[j]))
         store(Int8(max(-128, code)), to: y + 192 + j)
-        scale[j] = HalfFloat.float(d) * code
+        scale[j] = Half(bitPattern: d).float * code
       }
       let isZero = scale .== 0
       let divisor = scale.replacing(with: 1, where: isZero)

@@ -52,7 +52,7 @@ package enum BlockEncoding {
     case .f32:
       for i in 0..<count { store(x[i].bitPattern, to: y + 4 * i) }
     case .f16:
-      for i in 0..<count { store(HalfFloat.bits(x[i]), to: y + 2 * i) }
+      for i in 0..<count { store(Half(x[i]).bitPattern, to: y + 2 * i) }
     case .bf16:
       for i in 0..<count { store(BFloat16(x[i]).bitPattern, to: y + 2 * i) }
     case .q5_0: blocks(x, count, type, y, encodeQ5_0)
@@ -96,7 +96,7 @@ package enum BlockEncoding {
     for i in 0..<32 { largest = max(largest, x[i].magnitude) }
     let d = largest / 127
     let inverse = d != 0 ? 1 / d : 0
-    store(HalfFloat.bits(d), to: y)
+    store(Half(d).bitPattern, to: y)
     for i in 0..<32 {
       let q = (x[i] * inverse).rounded(.toNearestOrAwayFromZero)
       store(Int8(max(-128, min(127, q))), to: y + 2 + i)
@@ -113,7 +113,7 @@ package enum BlockEncoding {
     }
     let d = extreme / -16
     let inverse = d != 0 ? 1 / d : 0
-    store(HalfFloat.bits(d), to: y)
+    store(Half(d).bitPattern, to: y)
     var high: UInt32 = 0
     for i in 0..<16 {
       let first = UInt32(max(0, min(31, x[i] * inverse + 16.5)))

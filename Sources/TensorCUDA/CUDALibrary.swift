@@ -25,7 +25,7 @@ package enum CUDALibrary: CaseIterable, Sendable {
   package var hint: String {
     switch self {
     case .driver:
-      "install NVIDIA's driver (nvidia-smi shows whether it works)"
+      "install NVIDIA's driver, of which nvidia-smi shows whether it works"
     case .nvrtc:
       "install the CUDA toolkit, or: pip install nvidia-cuda-nvrtc; name its folder in \(CUDALibrary.folderVariable) if it is an unusual one"
     case .blasLt:

@@ -4,6 +4,7 @@ import Files
 import GGUF
 import OrderedJSON
 import Testing
+import Tensor
 
 /// The tensors of Fixtures/gguf/blocks.safetensors, read with what is here.
 struct BlockFixture {
@@ -79,13 +80,13 @@ struct QuantizationTests {
   @Test("halves round to nearest, ties to even, and come back")
   func halves() {
     for bits in UInt16.min...UInt16.max where bits & 0x7FFF <= 0x7C00 {
-      #expect(HalfFloat.bits(HalfFloat.float(bits)) == bits)
+      #expect(Half(Half(bitPattern: bits).float).bitPattern == bits)
     }
-    #expect(HalfFloat.float(0x0001) == 0x1p-24 && HalfFloat.float(0x7BFF) == 65504)
-    #expect(HalfFloat.bits(65519.99) == 0x7BFF && HalfFloat.bits(65520) == 0x7C00)
-    #expect(HalfFloat.bits(1 + 0x1p-11) == 0x3C00 && HalfFloat.bits(1 + 0x1.8p-10) == 0x3C02)
-    #expect(HalfFloat.bits(0x1p-25) == 0 && HalfFloat.bits(0x1.8p-25) == 1)
-    #expect(HalfFloat.bits(-0.0) == 0x8000 && HalfFloat.bits(.nan) & 0x7C00 == 0x7C00)
+    #expect(Half(bitPattern: 0x0001).float == 0x1p-24 && Half(bitPattern: 0x7BFF).float == 65504)
+    #expect(Half(65519.99).bitPattern == 0x7BFF && Half(65520).bitPattern == 0x7C00)
+    #expect(Half(1 + 0x1p-11).bitPattern == 0x3C00 && Half(1 + 0x1.8p-10).bitPattern == 0x3C02)
+    #expect(Half(0x1p-25).bitPattern == 0 && Half(0x1.8p-25).bitPattern == 1)
+    #expect(Half(-0.0).bitPattern == 0x8000 && Half(.nan).bitPattern & 0x7C00 == 0x7C00)
   }
 
   @Test("numbers that a type cannot hold are refused", arguments: GGMLType.allCases)
