@@ -39,7 +39,7 @@ package struct LowRankDelta: Sendable {
   package static func read(_ folder: String, for model: QwenModel, on device: Device)
     throws(AdapterError) -> (config: AdapterConfig, deltas: [String: LowRankDelta])
   {
-    let config = try AdapterFile.load(folder, into: model, dropout: 0, on: device)
+    let config = try AdapterFile.read(folder, into: model, dropout: 0, on: device)
     var deltas: [String: LowRankDelta] = [:]
     for (path, adapter) in model.namedAdapters() {
       let tensors = Dictionary(

@@ -23,6 +23,8 @@ public final class AtomicFile {
   private var buffer: [UInt8] = []
   private var isOpen = true
   private static let bufferSize = 1 << 18
+  /// What temporary names begin with.
+  static let temporaryPrefix = ".partial-"
 
   /// Begins a file for `path`, replacing what is there on commit.
   public init(path: String) throws(FileError) {
@@ -31,7 +33,7 @@ public final class AtomicFile {
     var attempt = 0
     while true {
       let temporary = FileSystem.join(
-        FileSystem.parent(of: path), FileSystem.temporaryName(prefix: ".partial-"))
+        FileSystem.parent(of: path), FileSystem.temporaryName(prefix: Self.temporaryPrefix))
       do throws(FileError) {
         descriptor = try Descriptor(
           opening: temporary, flags: O_WRONLY | O_CREAT | O_EXCL, operation: "create",
@@ -98,6 +100,20 @@ public final class AtomicFile {
       try descriptor.write(bytes)
     }
     buffer.removeAll(keepingCapacity: true)
+  }
+
+  /// Removes the temporary files in `folder` that nobody has written to for an hour: those of processes that were killed.
+  /// What cannot be removed stays.
+  public static func removeAbandoned(in folder: String) {
+    for entry in (try? FileSystem.list(folder)) ?? []
+    where entry.kind == .file && entry.name.utf8.starts(with: temporaryPrefix.utf8) {
+      let path = FileSystem.join(folder, entry.name)
+      if let changed = FileSystem.modificationSeconds(of: path),
+        changed < FileSystem.currentSeconds() - 3600
+      {
+        unlink(path)
+      }
+    }
   }
 
   /// Writes a whole file.

@@ -26,16 +26,37 @@ public final class FolderPublication {
     self.path = path
     let parent = FileSystem.parent(of: path)
     try FileSystem.makeFolder(parent)
-    temporaryPath = FileSystem.join(parent, FileSystem.temporaryName(prefix: ".partial-"))
+    temporaryPath = FileSystem.join(
+      parent, FileSystem.temporaryName(prefix: AtomicFile.temporaryPrefix))
     guard mkdir(temporaryPath, 0o777) == 0 else { throw .last("make the folder", path) }
   }
 
-  /// Removes the temporary folders that processes which were killed have left in `parent`. Nobody else may be
-  /// publishing there.
+  /// What the name of a folder that steps aside for a new one begins with; the name that it had follows.
+  private static let replacedPrefix = ".replaced-"
+
+  /// Puts back the folders that had stepped aside when a process was killed, where nothing has taken their place. Nobody
+  /// else may be publishing in `parent`.
+  public static func restoreReplaced(in parent: String) throws(FileError) {
+    guard FileSystem.kind(of: parent) == .folder else { return }
+    for entry in try FileSystem.list(parent)
+    where entry.kind == .folder && entry.name.utf8.starts(with: replacedPrefix.utf8) {
+      let name = String(
+        decoding: entry.name.utf8.dropFirst(replacedPrefix.utf8.count), as: UTF8.self)
+      let path = FileSystem.join(parent, name)
+      if !name.isEmpty && FileSystem.kind(of: path) == nil {
+        try FileSystem.rename(FileSystem.join(parent, entry.name), to: path)
+      }
+    }
+  }
+
+  /// Removes the temporary files and folders that processes which were killed have left in `parent`, after
+  /// ``restoreReplaced(in:)``. Nobody else may be publishing there.
   public static func removeLeftovers(in parent: String) throws(FileError) {
-    for entry in try FileSystem.list(parent) where entry.kind == .folder {
-      let name = entry.name.utf8
-      if name.starts(with: ".partial-".utf8) || name.starts(with: ".replaced-".utf8) {
+    try restoreReplaced(in: parent)
+    for entry in try FileSystem.list(parent) where entry.kind != .other {
+      let isReplaced =
+        entry.kind == .folder && entry.name.utf8.starts(with: replacedPrefix.utf8)
+      if isReplaced || entry.name.utf8.starts(with: AtomicFile.temporaryPrefix.utf8) {
         try FileSystem.remove(FileSystem.join(parent, entry.name))
       }
     }
@@ -57,8 +78,10 @@ public final class FolderPublication {
       guard systemRename(temporaryPath, path) == 0 else { throw .last("rename to", path) }
       isPublished = true
     } else if replacing {
-      // The old one steps aside: a crash between the two renames leaves both folders whole.
-      let old = FileSystem.join(parent, FileSystem.temporaryName(prefix: ".replaced-"))
+      // The old one steps aside: a crash between the two renames leaves both folders whole, and this one is put back
+      // by `restoreReplaced`.
+      let old = FileSystem.join(parent, Self.replacedPrefix + FileSystem.name(of: path))
+      try FileSystem.remove(old)
       guard systemRename(path, old) == 0 else { throw .last("replace", path) }
       guard systemRename(temporaryPath, path) == 0 else {
         let error = FileError.last("rename to", path)

@@ -59,9 +59,17 @@ extension Module {
   public func initializeAdapters(
     _ initialization: LoRAInitialization = .kaimingUniform, seed: UInt64, on device: Device = .cpu
   ) throws(LoRAError) {
+    try initializeAdapters(initialization, seed: seed, isRehearsal: false, on: device)
+  }
+
+  /// The same; in a rehearsal, where weights have no contents, zeros stand for what would be factored.
+  package func initializeAdapters(
+    _ initialization: LoRAInitialization, seed: UInt64, isRehearsal: Bool, on device: Device
+  ) throws(LoRAError) {
     for (path, linear) in namedLinears() {
       guard let adapter = linear.adapter else { continue }
-      try linear.initialize(adapter, initialization, seed: seed, path, on: device)
+      try linear.initialize(
+        adapter, initialization, seed: seed, isRehearsal: isRehearsal, path, on: device)
       if let magnitude = adapter.magnitude { magnitude.value = linear.adaptedRowNorms(adapter) }
     }
   }
@@ -102,8 +110,8 @@ extension LoRAAdapter {
 
 extension Linear {
   fileprivate func initialize(
-    _ adapter: LoRAAdapter, _ initialization: LoRAInitialization, seed: UInt64, _ path: String,
-    on device: Device
+    _ adapter: LoRAAdapter, _ initialization: LoRAInitialization, seed: UInt64, isRehearsal: Bool,
+    _ path: String, on device: Device
   ) throws(LoRAError) {
     switch initialization {
     case .kaimingUniform: adapter.initialize(seed: seed, on: device)
@@ -132,7 +140,13 @@ extension Linear {
       }
       let factors: (a: Tensor, b: Tensor)
       do throws(DeviceError) {
-        factors = try initialFactors(adapter, initialization, stream: adapter.stream(seed))
+        factors =
+          try isRehearsal
+          ? (
+            Tensor.zeros(adapter.loraA.shape, on: device),
+            Tensor.zeros(adapter.loraB.shape, on: device)
+          )
+          : initialFactors(adapter, initialization, stream: adapter.stream(seed))
       } catch {
         throw .factorization(module: path, problem: error.description)
       }

@@ -102,6 +102,7 @@ extension WeightsCache {
       }
       do {
         try FileSystem.makeFolder(FileSystem.parent(of: path))
+        AtomicFile.removeAbandoned(in: FileSystem.parent(of: path))
         let writer = try SafetensorsWriter(
           path: path, entries: entries + [.init(key: Self.digestKey, dtype: .u8, shape: [8])],
           metadata: [("source", source)], digestsContent: true)

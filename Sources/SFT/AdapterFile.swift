@@ -16,8 +16,34 @@ public enum AdapterFile {
   /// Attaches the adapter in `directory` to `model`, which is frozen but for it, and returns its settings.
   ///
   /// `dropout` replaces the probability that the file names.
+  ///
+  /// - Throws: `AdapterError`, also where the adapter is one of the output head: head and loss are computed together
+  ///   from the frozen weight.
   public static func load(
     _ directory: String, into model: QwenModel, dropout: Double? = nil, on device: Device = .cpu
+  ) throws(AdapterError) -> AdapterConfig {
+    try load(directory, into: model, dropout: dropout, on: device, isRehearsal: false)
+  }
+
+  /// The same; `isRehearsal` where the model's weights have no contents, and nothing is computed from them.
+  package static func load(
+    _ directory: String, into model: QwenModel, dropout: Double? = nil, on device: Device,
+    isRehearsal: Bool
+  ) throws(AdapterError) -> AdapterConfig {
+    let config = try read(
+      directory, into: model, dropout: dropout, on: device, isRehearsal: isRehearsal)
+    guard model.lmHead?.adapter == nil else {
+      throw .tensors(
+        path: FileSystem.join(directory, "adapter_model.safetensors"),
+        problem: "it adapts lm_head, which only merging can apply (qwen-sft merge)")
+    }
+    return config
+  }
+
+  /// The same for what computes the head as it does other linear maps.
+  package static func read(
+    _ directory: String, into model: QwenModel, dropout: Double? = nil, on device: Device = .cpu,
+    isRehearsal: Bool = false
   ) throws(AdapterError) -> AdapterConfig {
     var config = try AdapterConfig(directory: directory)
     if let dropout { config.dropout = dropout }
@@ -74,7 +100,8 @@ public enum AdapterFile {
     if config.initialization.changesBase {
       // As PEFT does: the base weights lose what the adapter began with.
       do throws(LoRAError) {
-        try model.initializeAdapters(config.initialization, seed: 0, on: device)
+        try model.initializeAdapters(
+          config.initialization, seed: 0, isRehearsal: isRehearsal, on: device)
       } catch {
         throw .config(
           path: FileSystem.join(directory, "adapter_config.json"), problem: error.description)

@@ -53,11 +53,13 @@ package struct BatchPlan: Sendable {
   package func microBatches(of units: [[Int]], limit: Int) -> [[[Int]]] {
     var steps: [[[Int]]] = []
     var (count, order) = (0, [Int]())
-    for step in 0..<totalSteps where count < limit {
+    var step = 0
+    while step < totalSteps && count < limit {
       if step % stepsPerEpoch == 0 { order = self.order(epoch: step / stepsPerEpoch) }
       steps.append(
         microBatches(step: step, order: order).map { micro in micro.flatMap { units[$0] } })
       count += steps[steps.count - 1].count
+      step += 1
     }
     return steps
   }

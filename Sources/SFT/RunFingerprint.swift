@@ -3,7 +3,7 @@
 import Autograd
 import NN
 package import OrderedJSON
-import QwenModel
+package import QwenModel
 import Tensor
 
 /// The settings, the data and the model of a run, by name, for comparison with those of a checkpoint.
@@ -13,7 +13,7 @@ package struct RunFingerprint: Sendable {
 
   /// The number of steps is none of them: a run may be made longer or shorter, and its learning rates then follow
   /// the schedule of the new length, as transformers does it.
-  init(
+  package init(
     config: TrainingConfig, adapter: AdapterConfig?, model: QwenModel, rows: [EncodedRow],
     evaluationRows: [EncodedRow]
   ) {
@@ -97,7 +97,8 @@ package struct RunFingerprint: Sendable {
     return "\(rows.count) rows (\(digest.text))"
   }
 
-  /// Names and shapes of all parameters and the values of the last norm: cheap, and no two models share them.
+  /// Names and shapes of all parameters, the values of the last norm and the first row of every linear map: cheap, and
+  /// no two models share them, nor a model and what it became by merging an adapter.
   private static func digest(of model: QwenModel) -> String {
     var digest = Digest()
     for (key, parameter) in model.namedParameters() where !key.contains("lora_") {
@@ -106,6 +107,15 @@ package struct RunFingerprint: Sendable {
     }
     for value in (try? model.model.norm.weight.value.doubles()) ?? [] {
       digest.add(value.bitPattern)
+    }
+    for (_, linear) in model.namedLinears() where linear.adapter?.initialFactors == nil {
+      let row: [UInt8]
+      if let quantized = linear.quantizedWeight {
+        row = (try? quantized.codes.rows(0..<min(1024, quantized.codes.shape[0])).bytes()) ?? []
+      } else {
+        row = (try? linear.weight.value.rows(0..<1).bytes()) ?? []
+      }
+      for byte in row { digest.add(UInt64(byte)) }
     }
     return "\(model.config.modelType.rawValue) (\(digest.text))"
   }

@@ -1,5 +1,7 @@
 // Taking up an earlier run.
 
+import Files
+
 extension Trainer {
   /// Continues from a checkpoint folder instead of the beginning.
   ///
@@ -32,8 +34,15 @@ extension Trainer {
   ///
   /// - Throws: ``TrainingError/settingChanged(checkpoint:name:saved:current:)`` where a whole one is of other settings.
   public func resumeFromNewestCheckpoint() throws(TrainingError) -> Resumption {
+    do throws(FileError) { try FolderPublication.restoreReplaced(in: config.outputDir) } catch {
+      throw .file(error)
+    }
     switch RunStore.earlierRun(in: config.outputDir, totalSteps: plan.totalSteps) {
-    case .none: return .fromBeginning
+    case .none:
+      if let other = RunStore.checkpoints(in: config.outputDir).first {
+        observe(.notice("\(other.path) is of another run and is left alone"))
+      }
+      return .fromBeginning
     case .finished: return .finished
     case .checkpoints(let folders):
       for folder in folders {

@@ -112,8 +112,8 @@ public final class Trainer {
     if state.pending != nil { try finishStep() }
     var order = plan.order(epoch: firstStep / plan.stepsPerEpoch)
     var tokensOfRun = 0
-    for step in firstStep..<max(firstStep, plan.totalSteps)
-    where !state.isOutOfPatience && !control.isEndRequested {
+    for step in firstStep..<max(firstStep, plan.totalSteps) {
+      if state.isOutOfPatience || control.isEndRequested { break }
       if step % plan.stepsPerEpoch == 0 { order = plan.order(epoch: step / plan.stepsPerEpoch) }
       let stepStart = clock.now
       // 1. Forward and backward of every micro-batch.

@@ -100,7 +100,9 @@ public struct TrainingConfig: Sendable, Hashable {
     try require(
       numTrainEpochs > 0 && numTrainEpochs <= 1e6, "num_train_epochs", "\(numTrainEpochs)",
       "a number above 0")
-    try require(maxSteps ?? 1 > 0, "max_steps", "\(maxSteps ?? 0)", "1 or more")
+    try require(
+      (1...(1 << 40)).contains(maxSteps ?? 1), "max_steps", "\(maxSteps ?? 0)",
+      (maxSteps ?? 1) > 0 ? "2^40 or less" : "1 or more")
     try require(
       (1...65_536).contains(perDeviceTrainBatchSize), "per_device_train_batch_size",
       "\(perDeviceTrainBatchSize)", "1 to 65536")

@@ -36,6 +36,11 @@ struct QuantizeTests {
       "quantize --model \(model) --output_dir p --no-double_quant --block_size 256")
     #expect(plain.code == 0, "\(plain.errors)")
     #expect(try loss("--model p") != loss("--model q"))
+    let onto = try program.run("quantize --model \(model) --output_dir p")
+    #expect(onto.code == 1 && onto.errors.contains("p is not empty"), "\(onto.errors)")
+    #expect(
+      try program.run("quantize --model \(model) --output_dir p --overwrite_output_dir").code == 0)
+    #expect(try loss("--model p") == loss("--model q"))
     let again = try program.run("quantize --model q --output_dir r")
     #expect(again.code == 1 && again.faults.count == 1)
     #expect(again.errors.contains("quantized already"))

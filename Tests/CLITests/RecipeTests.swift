@@ -76,7 +76,11 @@ struct RecipeTests {
     #expect(try program.run(["data", "render", "--config", nested]).code == 0)
   }
 
-  @Test("an empty recipe says nothing", arguments: ["", "# only a comment\n", "---\n", "{}\n"])
+  @Test(
+    "an empty recipe says nothing",
+    arguments: [
+      "", "# only a comment\n", "---\n", "{}\n", "# NOTE: *do not* & so\n", "# it's - 'so'\n",
+    ])
   func empty(_ text: String) throws {
     let recipe = try program.folder.write(text, to: "r.yaml")
     #expect(try program.run(["devices", "--config", recipe]).code == 0)
@@ -109,6 +113,10 @@ struct RecipeTests {
     ("max_steps: 1\nmax-steps: 2", ":2: 'max-steps' stands twice, first on line 1"),
     ("model: a\nmodel_name_or_path: b", ":2: model_name_or_path: the same option is set already"),
     ("a: &x 1\nb: *x", ":1: anchors (&) and aliases (*) are not taken"),
+    ("# it's\na: &x 1\nb: *x", ":2: anchors (&) and aliases (*) are not taken"),
+    ("# - 'x\na: &x 1\nb: *x", ":2: anchors (&) and aliases (*) are not taken"),
+    ("a: \"C:\\\\\"\nb: &x 1", ":2: anchors (&) and aliases (*) are not taken"),
+    ("a: 'b\\'\nb: &x 1", ":2: anchors (&) and aliases (*) are not taken"),
     ("? [a, b]\n: 1", "expected an option's name, found a list or mapping"),
     ("- seed", "expected 'option: value' lines, found a list"),
     ("just words", "expected 'option: value' lines, found text"),

@@ -77,11 +77,37 @@ struct TrainingRunTests {
     #expect(lines.map { $0["index"]?.integerValue } == [0, 1, 0, 1, 0, 1])
     #expect(lines.map { $0["final"]?.boolValue } == [false, false, false, false, true, true])
     #expect(lines[0]["prompt"] == "What is your name?" && lines[0]["text"] != "")
+    let recipe = try String(contentsOf: program.folder.url("out/recipe.yaml"), encoding: .utf8)
+    #expect(recipe.contains("\nbf16: false\n"), "\(recipe)")
     let state = try json("out/trainer_state.json")
     #expect(state["best_metric"]?.doubleValue != nil)
     #expect(state["eval_steps"] == 2)
     let metrics = try String(contentsOf: program.folder.url("out/metrics.jsonl"), encoding: .utf8)
     #expect(metrics.split(separator: "\n").count { $0.contains("\"eval_loss\"") } == 2)
+  }
+
+  @Test("what would overwrite the model, or train an adapter of its head, is refused")
+  func refused() throws {
+    let model = try program.folder.copy("Fixtures/demo-model", to: "model").path
+    let full = try program.run("train --full --model \(model) --output_dir model/../model")
+    #expect(full.code == 64 && full.faults.count == 1)
+    #expect(full.errors.contains("is the model itself"), "\(full.errors)")
+    let head = try program.run(
+      "train --target_modules lm_head q_proj --output_dir out --max_steps 1")
+    #expect(head.code == 1 && head.faults.count == 1)
+    #expect(head.errors.contains("lm_head"), "\(head.errors)")
+    #expect(!FileManager.default.fileExists(atPath: program.folder.url("out").path))
+  }
+
+  @Test("a run into an output folder of another run leaves that one's checkpoints alone, saying so")
+  func strangers() throws {
+    let base = "train --output_dir out --lora_r 2 --save_steps 1 --max_steps "
+    #expect(try program.run(base + "2").code == 0)
+    try Data(#"{"run": "another", "finished": false, "total_steps": 3}"#.utf8)
+      .write(to: program.folder.url("out/run_state.json"))
+    let outcome = try program.run(base + "3 --resume_from_checkpoint true")
+    #expect(outcome.code == 0)
+    #expect(outcome.errors.contains("out/checkpoint-2 is of another run"), "\(outcome.errors)")
   }
 
   @Test("a resumed run with another setting is one line with both values")
@@ -106,7 +132,7 @@ struct TrainingRunTests {
 
   @Test("a disk that is full is one line, and the last whole checkpoint is as it was")
   func fullDisk() throws {
-    // No file may grow beyond 64 KiB, which is less than a full checkpoint of this run needs.
+    // No file may grow beyond 8 blocks, which is less than a checkpoint of this run needs.
     let program = Program.executablePath
     let line =
       "'\(program)' train --output_dir out --lora_r 1 --target_modules q_proj --max_steps 2 "

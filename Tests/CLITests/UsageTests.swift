@@ -44,6 +44,13 @@ struct UsageTests {
       ("plan --max_steps 0", "--max_steps: expected 1 or more, found 0"),
       ("plan --full --use_qlora", "--use_qlora freezes"),
       ("train --max_steps 0", "--max_steps: expected 1 or more, found 0"),
+      ("train --max_steps 9223372036854775807", "--max_steps: expected 2^40 or less"),
+      (
+        "train --lr_scheduler_kwargs {\"power\":\"x\"}",
+        "--lr_scheduler_kwargs.power is"
+      ),
+      ("train --use_qlora --init_lora_weights pissa", "expected true or gaussian with --use_qlora"),
+      ("plan --use_qlora --init_lora_weights olora", "expected true or gaussian with --use_qlora"),
       ("train --adam_epsilon 0", "--adam_epsilon: expected a number above 0"),
       ("train --adam_epsilon 1e-50", "--adam_epsilon: expected a number above 0"),
       ("train --lora_r 0", "--lora_r: expected 1 to 65536, found 0"),

@@ -1,5 +1,6 @@
 // Adapters and checkpoints that are damaged or lie: each is one clear error, never a trap, and nothing is half used.
 
+import Autograd
 import Files
 import NN
 import OrderedJSON
@@ -18,7 +19,7 @@ struct HostileRunTests {
     var result: AdapterConfig?
     try withTemporaryFolder { folder in
       let text = try FileSystem.readFile(HostileRunTests.model + "/adapter/adapter_config.json")
-      guard case .object(var object) = try JSON.parse(text) else { return }
+      var object = try #require(try JSON.parse(text).objectValue)
       for (key, value) in changes { object[key] = value }
       try AtomicFile.write(JSON.object(object).serialized(), to: folder + "/adapter_config.json")
       result = try AdapterConfig(directory: folder)
@@ -146,7 +147,7 @@ struct HostileRunTests {
     try withTemporaryFolder { folder in
       _ = try stoppedRun(folder + "/out")
       let path = folder + "/out/checkpoint-4/" + file
-      guard case .object(var object) = try JSON.parse(FileSystem.readFile(path)) else { return }
+      var object = try #require(try JSON.parse(FileSystem.readFile(path)).objectValue)
       object[key] = value
       try AtomicFile.write(JSON.object(object).serialized(), to: path)
       try CheckpointSeal.write(in: folder + "/out/checkpoint-4")
@@ -160,7 +161,7 @@ struct HostileRunTests {
     try withTemporaryFolder { folder in
       _ = try stoppedRun(folder + "/out")
       let path = folder + "/out/checkpoint-4/trainer_state.json"
-      guard case .object(var object) = try JSON.parse(FileSystem.readFile(path)) else { return }
+      var object = try #require(try JSON.parse(FileSystem.readFile(path)).objectValue)
       object["log_history"] = [["step": 1, "num_tokens": 1e300, "loss": 2.5]]
       try AtomicFile.write(JSON.object(object).serialized(), to: path)
       try CheckpointSeal.write(in: folder + "/out/checkpoint-4")
@@ -237,14 +238,64 @@ struct HostileRunTests {
   @Test("what a killed run has left half written goes when the next one begins")
   func leftovers() throws {
     try withTemporaryFolder { folder in
-      for name in [".partial-a/b", ".replaced-c", "kept/.partial-d"] {
+      for name in [".partial-a/b", ".replaced-kept", "kept/.partial-d"] {
         try FileSystem.makeFolder(folder + "/out/" + name)
       }
+      try AtomicFile.write("half", to: folder + "/out/.partial-e")
       _ = try stoppedRun(folder + "/out", stopAfter: 1)
       let names = try FileSystem.list(folder + "/out").map(\.name)
       #expect(!names.contains { $0.hasPrefix(".") })
       #expect(FileSystem.kind(of: folder + "/out/kept/.partial-d") == .folder)
     }
+  }
+
+  @Test("a checkpoint that had stepped aside for a new one when the run was killed is found")
+  func replaced() throws {
+    try withTemporaryFolder { folder in
+      _ = try stoppedRun(folder + "/out", stopAfter: 3)
+      try FileSystem.rename(
+        folder + "/out/checkpoint-3", to: folder + "/out/.replaced-checkpoint-3")
+      let (_, resumption) = try stoppedRun(folder + "/out", resume: true, stopAfter: 1)
+      #expect(resumption == .resumed(from: folder + "/out/checkpoint-3"))
+    }
+  }
+
+  @Test("an adapter of the output head is refused where it would not be computed")
+  func head() throws {
+    try withTemporaryFolder { folder in
+      let model = try QwenModel.load(directory: TrainingParityTests.fixtures + "/tiny-qwen2")
+      let lora = LoRAConfig(rank: 2, targets: .names(["lm_head", "q_proj"]))
+      let paths = try model.injectLoRA(lora)
+      #expect(paths.contains("lm_head"))
+      try model.initializeAdapters(seed: 1)
+      try AdapterFile.write(
+        model, config: AdapterConfig(lora, paths: paths, baseModel: nil), to: folder)
+      let other = try QwenModel.load(directory: TrainingParityTests.fixtures + "/tiny-qwen2")
+      let error = #expect(throws: AdapterError.self) {
+        _ = try AdapterFile.load(folder, into: other)
+      }
+      #expect(error?.description.contains("lm_head") == true)
+      // Merging computes it.
+      _ = try AdapterFile.read(folder, into: other)
+      #expect(other.lmHead?.adapter != nil)
+    }
+  }
+
+  @Test("a model that an adapter was merged into is another model")
+  func merged() throws {
+    let config = TrainingConfig(outputDir: "")
+    func fingerprint(_ model: QwenModel) -> JSON {
+      RunFingerprint(
+        config: config, adapter: nil, model: model, rows: [], evaluationRows: []
+      ).json
+    }
+    let base = try QwenModel.load(directory: HostileRunTests.model)
+    let same = try QwenModel.load(directory: HostileRunTests.model)
+    let before = fingerprint(base)
+    #expect(before == fingerprint(same))
+    let linear = try #require(same.namedLinears().first?.linear)
+    linear.weight.value = linear.weight.value.scaled(by: 1.001)
+    #expect(before != fingerprint(same))
   }
 
   @Test("a resumed run tells the log of the steps before it, and nothing after them")

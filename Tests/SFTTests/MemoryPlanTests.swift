@@ -3,6 +3,7 @@
 import Autograd
 import Files
 import NN
+import OrderedJSON
 import QwenModel
 import SFT
 import Safetensors
@@ -144,6 +145,34 @@ struct MemoryPlanTests {
     sizing.limitMemory(to: 1 << 20)
     #expect(sizing.residentByteCount == 4000)
     withExtendedLifetime(small) {}
+  }
+
+  @Test(
+    "what is counted for an adapter from a decomposition is counted without decomposing anything")
+  func decomposition() throws {
+    try withTemporaryFolder { folder in
+      let source = TrainingParityTests.fixtures + "/tiny-qwen3"
+      for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        try FileSystem.copyFile(source + "/adapter/" + name, to: folder + "/" + name)
+      }
+      let path = folder + "/adapter_config.json"
+      var settings = try #require(try JSON.parse(FileSystem.readFile(path)).objectValue)
+      settings["init_lora_weights"] = "pissa"
+      try AtomicFile.write(JSON.object(settings).serialized(), to: path)
+      let sizing = SizingBackend()
+      var options = WeightOptions()
+      options.isRehearsal = true
+      let model = try QwenModel.load(directory: source, options: options, on: sizing.device)
+      let before = sizing.memory.liveByteCount
+      _ = try AdapterFile.load(folder, into: model, on: sizing.device, isRehearsal: true)
+      let adapters = model.namedAdapters()
+      let count = adapters.reduce(0) {
+        $0 + $1.adapter.loraA.value.byteCount + $1.adapter.loraB.value.byteCount
+      }
+      // The adapter and its first factors.
+      #expect(!adapters.isEmpty && sizing.memory.liveByteCount - before >= 2 * count)
+      #expect(adapters.allSatisfy { $0.adapter.initialFactors != nil })
+    }
   }
 
   @Test("the parts add up to the peak, and a budget below the least says what that is")

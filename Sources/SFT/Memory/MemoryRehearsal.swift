@@ -71,21 +71,13 @@ package struct MemoryRehearsal {
   {
     guard let lora = run.config.lora else { return network.setTrainable(true) }
     if let adapterDirectory = run.adapterDirectory {
-      _ = try AdapterFile.load(adapterDirectory, into: network, on: backend.device)
+      _ = try AdapterFile.load(
+        adapterDirectory, into: network, on: backend.device, isRehearsal: true)
       return
     }
     try network.injectLoRA(lora)
-    try network.initializeAdapters(seed: 0, on: backend.device)
-    guard lora.initialization.changesBase else { return }
-    // The first factors are kept. There is nothing here that could be factored.
-    for (path, adapter) in network.namedAdapters() {
-      try network.replaceInitialFactors([
-        path: (
-          backend.tensor(adapter.loraA.shape, .float32),
-          backend.tensor(adapter.loraB.shape, .float32)
-        )
-      ])
-    }
+    try network.initializeAdapters(
+      lora.initialization, seed: 0, isRehearsal: true, on: backend.device)
   }
 
   /// Goes through the run.

@@ -45,6 +45,9 @@ public struct RunOutline: Sendable {
   /// Optimizer steps of the run.
   package var totalSteps: Int { BatchPlan(rowCount: units.count, config: config).totalSteps }
 
+  /// Optimizer steps of an epoch.
+  package var stepsPerEpoch: Int { BatchPlan(rowCount: units.count, config: config).stepsPerEpoch }
+
   /// The size of the micro-batch of the rows `indices`.
   package func size(_ indices: [Int]) -> BatchSize { BatchSize(indices.map { rows[$0] }) }
 

@@ -2,6 +2,7 @@
 
 import Autograd
 import NN
+import OrderedJSON
 import QwenModel
 public import Tensor
 
@@ -80,6 +81,9 @@ public struct TimeProbe {
       let adapter = try AdapterConfig(directory: folder)
       lora.rank = adapter.rank
       lora.useDoRA = adapter.useDoRA
+      // A pattern in place of names is rare: then all maps of a block count.
+      lora.targets =
+        adapter.targetModules.arrayValue.map { .names($0.compactMap(\.stringValue)) } ?? .allLinear
     }
     // Patterns may name layers that are not here.
     lora.layersToTransform = nil
@@ -99,8 +103,8 @@ public struct TimeProbe {
     let start = clock.now
     let steps = run.microBatches(limit: 4096)
     let micros = steps.joined().map { (rows: $0, size: run.size($0)) }
-    let points = measured(micros.map(\.rows))
-    let headSeconds = secondsOfHead(micros.map(\.size.trained).max() ?? 1)
+    let points = try measured(micros.map(\.rows))
+    let headSeconds = try secondsOfHead(micros.map(\.size.trained).max() ?? 1)
     let layers = Double(config.numHiddenLayers)
     var seconds = try secondsOfUpdate() * Double(steps.count)
     for (_, size) in micros {
@@ -114,11 +118,10 @@ public struct TimeProbe {
     // What was looked at stands for the whole run.
     let share = Double(run.totalSteps) / Double(max(1, steps.count))
     let tokens = Double(micros.reduce(0) { $0 + $1.size.tokens })
-    let evaluation = points.seconds(.inference, tokens: 1024) / 1024 * layers
-    let evaluated = Double(run.evaluationRows.reduce(0) { $0 + $1.inputIDs.count })
     return TimeEstimate(
       trainingSeconds: seconds * share,
-      evaluationSeconds: evaluation * evaluated * Double(evaluationCount),
+      evaluationSeconds: evaluationCount == 0
+        ? 0 : try secondsOfEvaluation(points) * Double(evaluationCount),
       tokensPerSecond: tokens / max(seconds, 1e-9),
       probeSeconds: (clock.now - start).inSeconds)
   }
@@ -128,8 +131,20 @@ public struct TimeProbe {
     switch run.config.evalStrategy {
     case .no: return 0
     case .steps: return (run.totalSteps + interval - 1) / interval
-    case .epoch: return max(1, Int(run.config.numTrainEpochs.rounded(.up)))
+    case .epoch: return (run.totalSteps + run.stepsPerEpoch - 1) / run.stepsPerEpoch
     }
+  }
+
+  /// Seconds of one evaluation.
+  private func secondsOfEvaluation(_ points: Points) throws -> Double {
+    let rows = run.evaluationRows.filter { $0.trainedTokenCount > 0 }
+    let tokens = rows.reduce(0) { $0 + $1.inputIDs.count }
+    let trained = rows.reduce(0) { $0 + $1.trainedTokenCount }
+    let block = points.seconds(.inference, tokens: 1024) / 1024 * Double(tokens)
+    // As many rows of the head at a time as an average pass has.
+    let passes = max(1, tokens / 1024)
+    let head = try secondsOfHead(trained / passes, isInference: true)
+    return block * Double(config.numHiddenLayers) + head(trained)
   }
 
   /// Ways through a block.
@@ -155,7 +170,7 @@ public struct TimeProbe {
   }
 
   /// The block's times at some lengths.
-  private func measured(_ micros: [[Int]]) -> Points {
+  private func measured(_ micros: [[Int]]) throws -> Points {
     let sorted = micros.sorted { run.size($0).tokens < run.size($1).tokens }
     var points = Points()
     var last = 0
@@ -173,14 +188,14 @@ public struct TimeProbe {
         }
       }
       for kind in kinds {
-        points.values[kind, default: []].append((size.tokens, secondsOfBlock(micro, kind)))
+        points.values[kind, default: []].append((size.tokens, try secondsOfBlock(micro, kind)))
       }
     }
     return points
   }
 
   /// Seconds of forward and backward of one block.
-  private func secondsOfBlock(_ micro: [Int], _ kind: Kind) -> Double {
+  private func secondsOfBlock(_ micro: [Int], _ kind: Kind) throws -> Double {
     let documents = micro.map { [Int32](repeating: 0, count: run.rows[$0].inputIDs.count) }
     let batch = TokenBatch(documents, on: device)
     let shape: Shape = [batch.count, config.hiddenSize]
@@ -195,7 +210,7 @@ public struct TimeProbe {
       cos: cos, sin: sin, positions: batch.positions, documents: batch.documents)
     let layers = model.model.layers.elements
     var next = 0
-    return mean(atLeast: layers.count) {
+    return try mean(atLeast: layers.count) {
       let layer = layers[next % layers.count]
       next += 1
       if kind == .inference {
@@ -215,8 +230,8 @@ public struct TimeProbe {
     }
   }
 
-  /// Seconds of head and loss by the number of trained tokens.
-  private func secondsOfHead(_ largest: Int) -> (Int) -> Double {
+  /// Seconds of head and loss by the number of trained tokens, of which `largest` go through together.
+  private func secondsOfHead(_ largest: Int, isInference: Bool = false) throws -> (Int) -> Double {
     let vocabulary = min(config.vocabSize, Self.headRows)
     // Logits of so many rows exist at a time.
     let chunk = min(Tensor.lossChunkRows(vocabulary: config.vocabSize), max(largest, 1))
@@ -231,12 +246,13 @@ public struct TimeProbe {
       stream: RandomStream(seed: 3, purpose: .test), on: device)
     let rows = Tensor((0..<chunk).map { Int32($0) }, on: device)
     let targets = Tensor([Int32](repeating: 0, count: chunk), on: device)
-    let seconds = mean {
-      let tape = Tape()
+    let seconds = try mean {
+      let tape = isInference ? Tape(mode: .inference) : Tape()
       let (loss, _) = linearCrossEntropy(
-        hidden: tape.input(hidden), weight: tape.leaf(weight), rows: rows, targets: targets,
+        hidden: isInference ? tape.constant(hidden) : tape.input(hidden), weight: tape.leaf(weight),
+        rows: rows, targets: targets,
         scale: 1)
-      tape.backward(from: loss)
+      if !isInference { tape.backward(from: loss) }
     }
     let perToken = seconds / Double(chunk) * Double(config.vocabSize) / Double(vocabulary)
     return { perToken * Double($0) }
@@ -245,9 +261,12 @@ public struct TimeProbe {
   /// Seconds of clipping and of the optimizer's step over all that is trained.
   private func secondsOfUpdate() throws -> Double {
     let parameters = model.trainableParameters().filter { !$0.key.contains("embed_tokens") }
-    let optimizer = AdamW(parameters, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0)
+    let optimizer = AdamW(
+      parameters, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, kind: run.config.optim)
     let seconds = try mean {
-      optimizer.clip(norm: try optimizer.gradientNorm(), maximum: 1e-9)
+      // Hardly smaller: gradients that shrink to nothing would take other times.
+      let norm = try optimizer.gradientNorm()
+      optimizer.clip(norm: norm, maximum: 0.999 * norm)
       optimizer.step(learningRate: 0)
     }
     let count = parameters.reduce(0) { $0 + $1.parameter.shape.count }
@@ -255,14 +274,14 @@ public struct TimeProbe {
   }
 
   /// The mean time of `body` after a first run, which makes kernels and takes memory.
-  private func mean<Failure: Error>(
-    atLeast least: Int = 1, _ body: () throws(Failure) -> Void
-  ) throws(Failure) -> Double {
+  private func mean(atLeast least: Int = 1, _ body: () throws -> Void) throws -> Double {
     try body()
+    try device.synchronize()
     let start = clock.now
     var count = 0
     repeat {
       try body()
+      try device.synchronize()
       count += 1
     } while count < max(5, least) && (clock.now - start).inSeconds < 0.5
     return (clock.now - start).inSeconds / Double(count)

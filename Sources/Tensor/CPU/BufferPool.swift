@@ -90,9 +90,10 @@ package final class BufferPool: Sendable {
     let need = max(state.need, state.statistics.liveByteCount + size)
     let limit = min(need + BufferPool.slack, state.limit ?? .max)
     if state.statistics.reservedByteCount + size > limit {
-      // One up to twice as large serves as well, and costs nothing.
+      // One up to twice as large serves as well, and costs nothing where there is room for its surplus.
+      let room = min(2 * size, limit - state.statistics.liveByteCount)
       var larger = source.sizeClass(size + 1)
-      while larger <= 2 * size {
+      while larger <= room {
         if let address = state.shelves[larger]?.addresses.popLast() {
           count(larger, in: &state)
           return (Buffer(address: address, byteCount: larger), [])

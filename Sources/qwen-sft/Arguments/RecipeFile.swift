@@ -25,6 +25,8 @@ struct RecipeFile: Sendable {
   /// Bytes, and levels of nesting, that no recipe needs.
   private static let maximumByteCount = 1 << 20
   private static let maximumDepth = 32
+  /// Values that no recipe has.
+  private static let maximumValueCount = 100_000
 
   /// Reads the file at `path`: JSON where its name ends in .json, else YAML.
   init(path: String) throws {
@@ -124,11 +126,12 @@ struct RecipeFile: Sendable {
         "expected 'option: value' lines, found \(root.isList ? "a list" : "text")")
     }
     var entries: [Entry] = []
+    var budget = maximumValueCount
     for (key, value) in mapping {
       entries.append(
         Entry(
           key: try name(key, path), line: key.mark?.line,
-          value: try self.value(value, path, depth: 1)))
+          value: try self.value(value, path, depth: 1, &budget)))
     }
     return entries
   }
@@ -140,9 +143,13 @@ struct RecipeFile: Sendable {
     return scalar.string
   }
 
-  private static func value(_ node: Node, _ path: String, depth: Int) throws(UsageError)
-    -> RecipeValue
-  {
+  private static func value(
+    _ node: Node, _ path: String, depth: Int, _ budget: inout Int
+  ) throws(UsageError) -> RecipeValue {
+    budget -= 1
+    guard budget >= 0 else {
+      throw fault(path, node.mark?.line, "more than \(maximumValueCount) values")
+    }
     guard depth <= maximumDepth else {
       throw fault(path, node.mark?.line, "nested deeper than \(maximumDepth) levels")
     }
@@ -158,12 +165,12 @@ struct RecipeFile: Sendable {
       return isPlain ? RecipeValue(plain: scalar.string) : .text(scalar.string)
     case .sequence(let sequence):
       var values: [RecipeValue] = []
-      for item in sequence { values.append(try value(item, path, depth: depth + 1)) }
+      for item in sequence { values.append(try value(item, path, depth: depth + 1, &budget)) }
       return .list(values)
     case .mapping(let mapping):
       var pairs: [(key: String, value: RecipeValue)] = []
       for (key, item) in mapping {
-        pairs.append((try name(key, path), try value(item, path, depth: depth + 1)))
+        pairs.append((try name(key, path), try value(item, path, depth: depth + 1, &budget)))
       }
       return .mapping(pairs)
     case .alias:
@@ -176,19 +183,23 @@ struct RecipeFile: Sendable {
   private static func lineOfAnchor(_ text: String) -> Int? {
     var line = 1
     var isStart = true  // whether a value or a key may begin here
-    var quote: UInt8?
     let bytes = Array(text.utf8)
-    for (i, byte) in bytes.enumerated() {
-      if byte == 0x0A { line += 1 }
-      if let open = quote {
-        if byte == open && bytes[i - 1] != 0x5C { quote = nil }
-        continue
-      }
+    var i = 0
+    while i < bytes.count {
+      let byte = bytes[i]
       switch byte {
-      case 0x0A, 0x5B, 0x7B, 0x2C, 0x2D, 0x3F, 0x3A: isStart = true
+      case 0x0A:
+        line += 1
+        isStart = true
+      case 0x23 where i == 0 || bytes[i - 1] <= 0x20:
+        // A comment, to the end of its line.
+        while i + 1 < bytes.count, bytes[i + 1] != 0x0A { i += 1 }
+      case 0x5B, 0x7B, 0x2C, 0x2D, 0x3F, 0x3A: isStart = true
       case 0x20, 0x09, 0x0D: break
-      case 0x22, 0x27:
-        if isStart { quote = byte }
+      case 0x22 where isStart, 0x27 where isStart:
+        let end = endOfQuoted(bytes, from: i)
+        line += bytes[i..<end].count { $0 == 0x0A }
+        i = end - 1
         isStart = false
       case 0x26, 0x2A:
         let next = i + 1 < bytes.count ? bytes[i + 1] : 0x20
@@ -196,8 +207,26 @@ struct RecipeFile: Sendable {
         isStart = false
       default: isStart = false
       }
+      i += 1
     }
     return nil
+  }
+
+  /// The position behind the quoted text that begins at `start`: in double quotes \ takes the next byte along, in single
+  /// ones two quotes stand for one.
+  private static func endOfQuoted(_ bytes: [UInt8], from start: Int) -> Int {
+    let quote = bytes[start]
+    var i = start + 1
+    while i < bytes.count {
+      if quote == 0x22, bytes[i] == 0x5C {
+        i += 1
+      } else if bytes[i] == quote {
+        guard quote == 0x27, i + 1 < bytes.count, bytes[i + 1] == quote else { return i + 1 }
+        i += 1
+      }
+      i += 1
+    }
+    return bytes.count
   }
 
   /// The line and the words of what the YAML reader says.

@@ -25,7 +25,7 @@ struct ResolvedRecipe {
         let texts = values.map { kind == .toggle ? $0 : Self.scalar($0, details) }
         settings.append((key, kind == .list ? "[\(texts.joined(separator: ", "))]" : texts[0]))
       } else if let value = resolved[name] {
-        settings.append((key, Self.scalar(value, details)))
+        settings.append((key, kind == .toggle ? value : Self.scalar(value, details)))
       } else if let value = details?.defaultValue {
         settings.append(
           (key, kind == .toggle ? "\(!value.hasPrefix("--no-"))" : Self.scalar(value, details)))

@@ -44,10 +44,12 @@ struct Plan: ParsableCommand {
     let adapterFolder = try adapter.folder(isOffline: model.offline)
     try options.validateFull(
       hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)
+    try lora.validate(isQuantized: precision.useQLoRA)
+    try options.validateCheckpointing(on: device)
     let input = PlannedRun.Input(
       folder: try model.folder(), adapterFolder: adapterFolder, paths: try data.paths(),
       evaluationPaths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
-      precision: precision)
+      precision: precision, device: device)
     let rows = try PlannedRun.Rows(input, config: config)
     let programByteCount = ProcessMemory.residentByteCount
     let planned = try PlannedRun(

@@ -29,6 +29,9 @@ struct Quantize: ParsableCommand {
     help: "Name bfloat16 as the type to compute in (default: float32).")
   var bf16 = false
 
+  @Flag(help: "Replace a folder that is there.")
+  var overwriteOutputDir = false
+
   mutating func validate() throws {
     guard QuantizedTensor.Format.blockSizes.contains(blockSize) else {
       throw ValidationError(
@@ -42,9 +45,13 @@ struct Quantize: ParsableCommand {
     export.format = QuantizedTensor.Format(
       blockSize: blockSize, isDoubleQuantized: doubleQuant)
     export.computeDTypeName = bf16 ? "bfloat16" : "float32"
+    let folder = try model.folder()
+    let place = try OutputFolder(outputDir, isReplacing: overwriteOutputDir, apartFrom: [folder])
+    let publication = try place.publication()
     let summary = try export.write(
-      try model.folder(), to: outputDir,
+      folder, to: publication.temporaryPath,
       companions: RunArtifacts.tokenizerFiles + ["generation_config.json"], on: device)
+    try publication.publish(replacing: place.replaces)
     Diagnostics.notice(
       "\(outputDir): \(summary.quantizedCount) linear maps quantized, "
         + "\(megabytes(summary.sourceByteCount)) → \(megabytes(summary.byteCount))")

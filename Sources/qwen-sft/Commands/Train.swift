@@ -36,6 +36,9 @@ struct Train: ParsableCommand {
     let paths = try data.paths()
     try options.validateFull(
       hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)
+    try lora.validate(isQuantized: precision.useQLoRA)
+    try options.validateOutput(output, model: folder)
+    try options.validateCheckpointing(on: device)
     if adapterFolder != nil, let name = lora.changedNames.first {
       Diagnostics.notice("--\(name) is not used: the adapter brings its own settings")
     }
@@ -77,13 +80,14 @@ struct Train: ParsableCommand {
     }
     // 3. The run.
     Interrupts.listen()
+    let recipe = resolvedRecipe(config, isBFloat16: network.computeDType == .bfloat16)
     let description = RunDescription(
       baseModel: model.model ?? folder, adapter: settings, isQuantized: network.isQuantized,
       rows: rows, tokenizer: encoder.tokenizer,
       data: RunDescription.data(
         paths: paths, rows: rows, evaluationRows: evaluationRows, report: report),
       environment: RunDescription.environment(device, network),
-      recipe: (resolvedRecipe(config)?.settings ?? []).map { .init($0.key, $0.value) },
+      recipe: (recipe?.settings ?? []).map { .init($0.key, $0.value) },
       outputDir: output)
     let reporter = TrainingReporter(description, targets: targets, memory: watch)
     let sampler = try questions.map { questions in
@@ -97,7 +101,7 @@ struct Train: ParsableCommand {
       on: device,
       shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
     guard try resume(trainer) else { return }
-    try resolvedRecipe(config)?.write(to: output)
+    try recipe?.write(to: output)
     do throws(TrainingError) {
       _ = try trainer.run()
     } catch {
@@ -109,10 +113,11 @@ struct Train: ParsableCommand {
   }
 
   /// Every setting of the run.
-  private func resolvedRecipe(_ config: TrainingConfig) -> ResolvedRecipe? {
+  private func resolvedRecipe(_ config: TrainingConfig, isBFloat16: Bool) -> ResolvedRecipe? {
     guard let expansion = RecipeExpansion.current else { return nil }
     var resolved = [
-      "output-dir": config.outputDir, "max-seq-length": String(config.maxSeqLength),
+      "bf16": String(isBFloat16), "output-dir": config.outputDir,
+      "max-seq-length": String(config.maxSeqLength),
       "report-to": ReportTarget.defaults.map(\.rawValue).sorted().joined(separator: ","),
       "gradient-checkpointing": config.gradientCheckpointing.name,
     ]
@@ -138,6 +143,10 @@ struct Train: ParsableCommand {
       return settings
     }
     let paths = try network.injectLoRA(fresh)
+    guard network.lmHead?.adapter == nil else {
+      throw CLIError.argument(
+        option: "--target_modules", problem: "adapters of lm_head cannot be trained")
+    }
     try network.initializeAdapters(fresh.initialization, seed: config.seed, on: device)
     return AdapterConfig(fresh, paths: paths, baseModel: baseModel)
   }

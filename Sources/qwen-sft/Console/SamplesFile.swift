@@ -35,8 +35,14 @@ final class SamplesFile {
     hasBegun = true
   }
 
-  /// Appends answers.
+  /// Appends answers, but for those that a run which was killed thereafter has left in the file.
   func append(_ answers: [SampledAnswer]) {
+    let answers = answers.filter { answer in
+      answer.isFinal
+        || !earlier.contains {
+          $0["step"]?.integerValue == answer.step && $0["index"]?.integerValue == answer.index
+        }
+    }
     if !hasBegun { file.begin(with: []) }
     hasBegun = true
     file.append(Array(answers.map { $0.json.serialized() + "\n" }.joined().utf8))

@@ -31,7 +31,7 @@ struct ChildProcess {
   /// Sends a signal.
   func send(_ signal: Int32) { kill(id, signal) }
 
-  /// How it has ended: the exit code, or 128 + the signal's number; nil while it runs.
+  /// How it has ended: the exit code, or 128 + the signal's number, or -1 where nobody knows; nil while it runs.
   func poll() -> Int32? { result(options: WNOHANG) }
 
   /// Waits for its end.
@@ -43,7 +43,10 @@ struct ChildProcess {
 
   private func result(options: Int32) -> Int32? {
     var status: Int32 = 0
-    guard waitpid(id, &status, options) == id else { return nil }
+    let ended = waitpid(id, &status, options)
+    // Somebody has told the system not to keep ends: there is none to wait for.
+    if ended < 0 && errno == ECHILD { return -1 }
+    guard ended == id else { return nil }
     let signal = status & 0x7F
     return signal == 0 ? (status >> 8) & 0xFF : 128 + signal
   }

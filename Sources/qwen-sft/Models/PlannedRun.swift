@@ -3,6 +3,7 @@
 import QwenModel
 import SFT
 import Safetensors
+import Tensor
 
 /// What is known of a run before a weight is loaded.
 struct PlannedRun {
@@ -15,6 +16,7 @@ struct PlannedRun {
     let format: DataFormat
     let encoding: EncodingOptions
     var precision: PrecisionOptions
+    let device: Device
   }
 
   /// Encoded rows, and what became of the others.
@@ -59,12 +61,13 @@ struct PlannedRun {
       throw CLIError.argument(
         option: "full", problem: "the model is quantized: weights in 4 bits cannot be trained")
     }
+    let isBFloat16 = Session.computesInBFloat16(input.precision, on: input.device)
     outline = RunOutline(
       modelDirectory: input.folder,
       weights: try Session.weights(
         input.precision, trainsAll: config.lora == nil, placement: .owned,
-        computesInBFloat16: input.precision.bf16 == true),
-      computesInBFloat16: input.precision.bf16 == true, adapterDirectory: input.adapterFolder,
+        computesInBFloat16: isBFloat16),
+      computesInBFloat16: isBFloat16, adapterDirectory: input.adapterFolder,
       config: config, rows: rows.training, evaluationRows: rows.evaluation)
     memory = try MemoryPlan(outline, programByteCount: programByteCount, isQuick: isQuick)
     self.rows = rows

@@ -3,6 +3,7 @@
 import Files
 import Glibc
 import OrderedJSON
+import SFT
 
 /// A trial of resuming.
 final class ResumeTrial {
@@ -19,7 +20,7 @@ final class ResumeTrial {
   /// What has been found so far.
   private(set) var checks: [Check] = []
   private var runCount = 0
-  /// What an undisturbed run takes, as the last ones went: kills come within it.
+  /// Seconds that the last run from the beginning to the end took: kills come within it.
   private var seconds = 0.0
 
   /// A trial of `train` with `arguments`, which name no output folder, in `folder`.
@@ -31,10 +32,10 @@ final class ResumeTrial {
   func run(kills: Int) throws(CLIError) {
     let whole = FileSystem.join(folder, "whole")
     let child = try start(output: whole, resume: false)
-    let code = wait(for: child, seconds: .infinity)
-    guard code == 0 else {
-      return add("uninterrupted run", false, "exit code \(code ?? -1): \(lastLogLine)")
+    guard let end = wait(for: child, seconds: .infinity), end.code == 0 else {
+      return add("uninterrupted run", false, "it did not end as it should: \(lastLogLine)")
     }
+    seconds = end.seconds
     add("uninterrupted run", true, "\(fixed(seconds, digits: 2)) s")
     var done = 0
     while done < kills {
@@ -62,16 +63,18 @@ final class ResumeTrial {
       let child = try start(output: output, resume: true)
       starts += 1
       let moment = done < kills ? Double.random(in: 0..<seconds) : .infinity
-      guard let code = wait(for: child, seconds: moment) else {
+      guard let end = wait(for: child, seconds: moment) else {
         child.send(SIGKILL)
         // It may have ended in this very moment.
         if child.wait() != 0 { done += 1 }
         continue
       }
-      guard code == 0 else {
-        add("run \(runCount)", false, "start \(starts) ended with \(code): \(lastLogLine)")
+      guard end.code == 0 else {
+        add("run \(runCount)", false, "start \(starts) ended with \(end.code): \(lastLogLine)")
         return nil
       }
+      // What a resumed run takes says nothing of the moments of a whole one.
+      if starts == 1 { seconds = end.seconds }
       return starts - 1
     }
   }
@@ -80,7 +83,7 @@ final class ResumeTrial {
   private func stopAndResume(_ whole: String) throws(CLIError) {
     let output = FileSystem.join(folder, "stopped")
     let child = try start(output: output, resume: true)
-    var code = wait(for: child, seconds: Double.random(in: 0.5..<0.9) * seconds)
+    var code = wait(for: child, seconds: Double.random(in: 0.5..<0.9) * seconds)?.code
     if code == nil {
       child.send(SIGTERM)
       code = child.wait()
@@ -115,17 +118,15 @@ final class ResumeTrial {
     return lines?.last.map { String($0) } ?? "no message"
   }
 
-  /// Waits at most `limit` seconds; the exit code, nil where it still runs.
-  private func wait(for child: ChildProcess, seconds limit: Double) -> Int32? {
+  /// Waits at most `limit` seconds; the exit code and the seconds it took, nil where it still runs.
+  private func wait(for child: ChildProcess, seconds limit: Double) -> (
+    code: Int32, seconds: Double
+  )? {
     let clock = ContinuousClock()
     let start = clock.now
     while true {
-      let elapsed = clock.now - start
-      let past = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
-      if let code = child.poll() {
-        seconds = past
-        return code
-      }
+      let past = (clock.now - start).inSeconds
+      if let code = child.poll() { return (code, past) }
       if past >= limit { return nil }
       usleep(1000)
     }

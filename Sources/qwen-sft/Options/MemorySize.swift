@@ -25,9 +25,10 @@ package struct MemorySize: Sendable, Hashable, ExpressibleByArgument {
   package init(byteCount: Int) { self.byteCount = byteCount }
 }
 
-/// `byteCount` with the unit that suits it: "1.23 GB", "45 MB", "0.1 MB".
+/// `byteCount` with the unit that suits it: "1.23 GB", "45 MB", "0.1 MB", "12 KB".
 package func memoryText(_ byteCount: Int) -> String {
   let bytes = Double(byteCount)
   if bytes.magnitude >= 999.5e6 { return fixed(bytes / 1e9, digits: 2) + " GB" }
+  if bytes.magnitude < 99.5e3 { return fixed(bytes / 1e3, digits: 0) + " KB" }
   return fixed(bytes / 1e6, digits: bytes.magnitude < 9.95e6 ? 1 : 0) + " MB"
 }

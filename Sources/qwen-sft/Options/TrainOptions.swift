@@ -1,9 +1,11 @@
 // The settings of a run as options, with transformers' and PEFT's names, and how they become a TrainingConfig.
 
 public import ArgumentParser
+import Files
 import NN
 import OrderedJSON
 public import SFT
+import Tensor
 
 /// How often, how fast, how long.
 struct TrainOptions: ParsableArguments {
@@ -194,6 +196,22 @@ struct TrainOptions: ParsableArguments {
     }
   }
 
+  /// All parameters trained would overwrite the model that they come from.
+  func validateOutput(_ output: String, model: String) throws {
+    guard full, let folder = FileSystem.canonicalPath(output),
+      folder == FileSystem.canonicalPath(model)
+    else { return }
+    throw ValidationError("--output_dir: \(output) is the model itself (choose another folder)")
+  }
+
+  /// What fits is counted in this machine's memory.
+  func validateCheckpointing(on device: Device) throws {
+    if gradientCheckpointing == .auto && device.name != Device.cpu.name {
+      throw ValidationError(
+        "--gradient_checkpointing: expected full or off on \(device.name), found auto")
+    }
+  }
+
   /// Combinations that make no sense are wrong usage.
   func validateEvaluation() throws {
     let hasRows = !evalDataPath.isEmpty || valSize > 0
@@ -228,7 +246,9 @@ struct TrainOptions: ParsableArguments {
       guard case .object(let object) = try? JSON.parse(lrSchedulerKwargs) else {
         throw ValidationError("--lr_scheduler_kwargs: expected a JSON object")
       }
-      config.lrSchedulerKwargs = try .init(json: object)
+      do throws(TrainingError) { config.lrSchedulerKwargs = try .init(json: object) } catch {
+        throw ValidationError("--\(error.description)")
+      }
     }
     config.warmupSteps = warmupSteps
     config.warmupRatio = warmupRatio
@@ -329,6 +349,15 @@ struct LoRAOptions: ParsableArguments {
       ("rank_pattern", rankPattern != nil), ("alpha_pattern", alphaPattern != nil),
       ("layers_to_transform", !layersToTransform.isEmpty),
     ].filter(\.1).map(\.0)
+  }
+
+  /// What changes the base weights needs weights that can be changed.
+  func validate(isQuantized: Bool) throws {
+    guard let initialization = LoRAInitialization(name: initLoraWeights) else { return }
+    if isQuantized && initialization.changesBase {
+      throw ValidationError(
+        "--init_lora_weights: expected true or gaussian with --use_qlora, found \(initLoraWeights)")
+    }
   }
 
   /// The settings of a fresh adapter.
