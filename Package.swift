@@ -154,7 +154,7 @@ let package = Package(
       dependencies: ["Report", "OrderedJSON", .product(name: "Yams", package: "Yams")]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensor", "Files", "OrderedJSON"]),
-    .testTarget(name: "TensorTests", dependencies: ["Tensor", "TensorTestSupport"]),
+    .testTarget(name: "TensorTests", dependencies: ["CKernels", "Tensor", "TensorTestSupport"]),
     .testTarget(
       name: "TensorCUDATests",
       dependencies: ["TensorCUDA", "CUDAEmulator", "Tensor", "TensorTestSupport", "Files"]),

@@ -55,21 +55,33 @@ typedef uint16_t short_lanes __attribute__((vector_size(32)));
 
 enum { baseline = 1, avx2, avx512 };
 
-static int instruction_set(void) {
+static int chosen;  // every thread finds the same
+
+static int best_instruction_set(void) {
 #if defined(__x86_64__)
-  static int chosen;  // every thread finds the same
-  int set = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
-  if (set) return set;
-  set = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-            ? avx512
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2
-                                                                          : baseline;
-  __atomic_store_n(&chosen, set, __ATOMIC_RELAXED);
-  return set;
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+             ? avx512
+         : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2
+                                                                           : baseline;
 #else
   return baseline;
 #endif
+}
+
+static int instruction_set(void) {
+  int set = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+  if (set) return set;
+  set = best_instruction_set();
+  __atomic_store_n(&chosen, set, __ATOMIC_RELAXED);
+  return set;
+}
+
+int ck_limit_instruction_set(const char *name) {
+  int set = !strcmp(name, "baseline") ? baseline : !strcmp(name, "avx2") ? avx2 : !strcmp(name, "avx512") ? avx512 : 0;
+  if (!set || set > best_instruction_set()) return 0;
+  __atomic_store_n(&chosen, set, __ATOMIC_RELAXED);
+  return 1;
 }
 
 const char *ck_instruction_set(void) {

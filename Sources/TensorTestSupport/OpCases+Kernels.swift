@@ -18,6 +18,22 @@ extension OpCases {
     return cases + [manyRows, widened]
   }()
 
+  /// Products so large that they are split into pieces, panels and prepared kernels.
+  package static let largeProducts: [OpCase] = {
+    var cases: [OpCase] = []
+    let sizes = [
+      (20, 520, 260, false, false), (130, 520, 260, false, true), (130, 260, 520, true, false),
+      (9, 40, 33_000, false, true), (520, 2, 4096, false, true), (9, 33_000, 40, false, true),
+      (9, 33_000, 40, false, false), (9, 40, 33_000, false, false), (520, 4096, 2, false, false),
+      (520, 2, 4096, false, false), (40, 33_000, 9, true, false),
+    ]
+    for (m, n, k, ta, tb) in sizes {
+      cases.append(matmul(m: m, n: n, k: k, transposeA: ta, transposeB: tb))
+      cases.append(accumulateMatmul(m: m, n: n, k: k, transposeA: ta, transposeB: tb))
+    }
+    return cases
+  }()
+
   private static let manyRows = OpCase(
     "matmul [2, 3, 5] · [7, 5]ᵀ", [.normal([2, 3, 5]), .normal([7, 5])],
     kernel: { [Tensor.matmul($0[0], $0[1], transposeB: true, alpha: 0.5)] },

@@ -71,6 +71,15 @@ extension OpCases {
             dropout: nil, format: .init(blockSize: 32, isDoubleQuantized: isDoubleQuantized)))
       }
     }
+    // Columns of which the kernel for few rows takes the codes as they are.
+    for (n, c, f) in [(1, 128, 5), (2, 64, 3), (8, 64, 6), (9, 64, 5)] {
+      for blockSize in [32, 64] {
+        cases.append(
+          quantizedLinear(
+            rows: n, columns: c, outputs: f, hasBias: false, hasAdapter: false, dropout: nil,
+            format: .init(blockSize: blockSize, isDoubleQuantized: blockSize == 64)))
+      }
+    }
     for (hasBias, dropout) in [(false, nil), (true, 0.3)] as [(Bool, Double?)] {
       cases.append(
         quantizedLinear(

@@ -153,6 +153,19 @@ struct TapeTests {
     }
   }
 
+  @Test("a token that comes up a thousand times has a thousand gradients, in bfloat16 too")
+  func repeatedToken() throws {
+    let table = Parameter(shape: [3, 2])
+    table.value = Tensor.ones([3, 2], dtype: .bfloat16)
+    let tape = Tape()
+    let ids = Tensor([Int32](repeating: 1, count: 1000))
+    let x = tape.record(EmbeddingLookup(ids: ids), [tape.leaf(table)])
+    tape.backward(from: x, seed: Tensor.ones([1000, 2], dtype: .bfloat16))
+    let gradient = try #require(table.gradient)
+    #expect(gradient.dtype == .float32)
+    #expect(try gradient.doubles() == [0, 0, 1000, 1000, 0, 0])
+  }
+
   @Test("wrong use of a tape traps")
   func misuse() async {
     await #expect(processExitsWith: .failure) {

@@ -12,9 +12,11 @@ import Testing
 
 /// A model that is large enough for its sizes to matter.
 private enum Subject {
-  static func model(quantized: Bool, bf16: Bool) throws -> QwenModel {
+  static func model(
+    quantized: Bool, bf16: Bool, vocabulary: Int = 3000, hidden: Int = 192
+  ) throws -> QwenModel {
     let json = """
-      {"model_type": "qwen3", "vocab_size": 3000, "hidden_size": 192, "intermediate_size": 520,
+      {"model_type": "qwen3", "vocab_size": \(vocabulary), "hidden_size": \(hidden), "intermediate_size": 520,
       "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 40,
       "tie_word_embeddings": true}
       """
@@ -45,13 +47,13 @@ private enum Subject {
   }
 
   /// The most bytes in use while a second micro-batch goes through, beyond those in use before it.
-  static func footprint(_ model: QwenModel, _ checkpointing: Checkpointing, on device: Device)
-    throws -> Int
-  {
+  static func footprint(
+    _ model: QwenModel, _ checkpointing: Checkpointing,
+    rows: [EncodedRow] = [row(201, trained: 90), row(130, trained: 40)], on device: Device
+  ) throws -> Int {
     var footprint = 0
     for _ in 0..<2 {
-      guard let batch = TrainingBatch([row(201, trained: 90), row(130, trained: 40)], on: device)
-      else { return 0 }
+      guard let batch = TrainingBatch(rows, on: device) else { return 0 }
       let before = device.memory.liveByteCount
       device.resetPeakMemory()
       TrainingPass(
@@ -88,6 +90,21 @@ struct MemoryPlanTests {
       await #expect(processExitsWith: .success) {
         try MemoryPlanTests.compare(quantized: false, bf16: false)
       }
+    }
+  }
+
+  @Test("products that are widened piece by piece take the bytes that are counted")
+  func pieces() async {
+    await #expect(processExitsWith: .success) {
+      let model = try Subject.model(
+        quantized: false, bf16: true, vocabulary: 60_000, hidden: 64)
+      let rows = [Subject.row(700, trained: 650)]
+      let sizing = SizingBackend()
+      let counted = try Subject.footprint(
+        model.outline(on: sizing), .full, rows: rows, on: sizing.device)
+      let real = try Subject.footprint(model, .full, rows: rows, on: .cpu)
+      let ratio = Double(counted) / Double(real)
+      precondition((0.97...1.03).contains(ratio), "counted \(counted), real \(real)")
     }
   }
 

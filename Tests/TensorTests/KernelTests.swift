@@ -13,6 +13,11 @@ struct KernelTests {
     }
   }
 
+  @Test("products in pieces agree with their oracles", arguments: OpCases.largeProducts)
+  func largeProduct(_ op: OpCase) throws {
+    for dtype in op.dtypes { try op.verify(dtype) }
+  }
+
   @Test("every kernel runs in float32 and float64 somewhere in the table")
   func dtypes() {
     let types = Set(OpCases.kernels.flatMap(\.dtypes))

@@ -17,8 +17,9 @@ package struct EmbeddingLookup: Primitive {
     (x[0].gatheredRows(ids).cast(to: dtype ?? x[0].dtype), x[0].shape)
   }
 
-  /// dTable[ids[n]] += dy[n]
+  /// dTable[ids[n]] += dy[n], summed in the accumulation type: a token may come up thousands of times.
   package func backward(_ dy: Tensor, _ shape: Shape, into gradients: inout InputGradients) {
-    gradients.accumulateScattered(0, dy: dy, ids: ids, shape: shape)
+    gradients.accumulateScattered(
+      0, dy: dy.cast(to: dy.dtype.accumulation), ids: ids, shape: shape)
   }
 }

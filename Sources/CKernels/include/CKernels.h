@@ -9,6 +9,9 @@
 // Name of the instruction set that was chosen: "avx512", "avx2" or "baseline".
 const char *ck_instruction_set(void);
 
+// For tests: takes the instruction set `name` from now on; 0 where the processor has none such.
+int ck_limit_instruction_set(const char *name);
+
 // y ← silu(gate) ⊙ up
 void ck_swiglu_f32(const float *gate, const float *up, float *y, size_t count);
 void ck_swiglu_bf16(const uint16_t *gate, const uint16_t *up, uint16_t *y, size_t count);

@@ -78,8 +78,9 @@ extension CPUBackend: MatMulKernels {
     _ k: Int, _ alpha: Double, _ beta: Double, _ c: Destination
   ) {
     let (alpha, beta) = (Float(alpha), Float(beta))
-    let columns = transposeB ? k : n
-    let blockRows = min(transposeB ? n : k, max(16, (1 << 20) / columns))
+    let pieces = WidenedPieces(
+      transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k)
+    let (columns, blockRows, part) = (pieces.columns, pieces.blockRows, pieces.part)
     let piece = Scratch(Float.self, count: blockRows * columns, pool: pool)
     func widenPiece(_ first: Int, _ count: Int) {
       cast(
@@ -87,7 +88,6 @@ extension CPUBackend: MatMulKernels {
       )
     }
     if transposeB {
-      let part = transposeA ? m : min(m, max(512, (1 << 21) / k))
       let wideA = Scratch(Float.self, count: part * k, pool: pool)
       let wideC = Scratch(Float.self, count: part * blockRows, pool: pool)
       for top in stride(from: 0, to: m, by: part) {
@@ -106,7 +106,6 @@ extension CPUBackend: MatMulKernels {
       }
       return
     }
-    let part = transposeA ? m : min(m, max(512, (1 << 21) / n))
     let wideA = Scratch(Float.self, count: part * blockRows, pool: pool)
     let wideC = Scratch(Float.self, count: c.dtype == .float32 ? 0 : part * n, pool: pool)
     for top in stride(from: 0, to: m, by: part) {
@@ -128,6 +127,23 @@ extension CPUBackend: MatMulKernels {
           piece.pointer, n, start == 0 ? beta : 1, sums.pointer(Float.self), n)
       }
       if c.dtype != .float32 { cast(sums.operand, into: target) }
+    }
+  }
+
+  /// What of the factors of a product op(a)·op(b) is widened at a time.
+  struct WidenedPieces {
+    /// Elements of a row of b as it is stored.
+    let columns: Int
+    /// Rows of b.
+    let blockRows: Int
+    /// Rows of op(a).
+    let part: Int
+
+    /// The pieces for extents of at least 1.
+    init(transposeA: Bool, transposeB: Bool, m: Int, n: Int, k: Int) {
+      columns = transposeB ? k : n
+      blockRows = min(transposeB ? n : k, max(16, (1 << 20) / columns))
+      part = transposeA ? m : min(m, max(512, (1 << 21) / columns))
     }
   }
 

@@ -3,9 +3,9 @@
 
 extension CPUBackend {
   /// Elements of a tile.
-  private static let tileSize = 1 << 20
+  static let tileSize = 1 << 20
   /// Rows of the other factor up to which no tile is worth while, where few rows have no kernel of their own.
-  private static let directRows = 4
+  static let directRows = 4
 
   package func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
@@ -160,7 +160,7 @@ extension CPUBackend {
 
 extension PackedOperand {
   /// Whether there is a kernel for products of this weight with few rows.
-  fileprivate func isMultipliedInFewRows(columns: Int) -> Bool {
+  func isMultipliedInFewRows(columns: Int) -> Bool {
     switch self {
     // Half precision has no kernel of its own.
     case .narrow(let w): w.dtype != .float16

@@ -20,6 +20,7 @@
         (dnnl_cpu_isa_avx512_core, "avx512_core"),
         (dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"),
         (dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"),
+        (dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"),
       ]
       let best = dnnl_get_effective_cpu_isa().rawValue
       // Sets are nested: each has the bits of those before it.
@@ -86,6 +87,7 @@
         m: m, n: n, k: k, a: a, b: b, result: dtype, alpha: alpha, beta: beta, threads: threads)
       guard let product = product(key) else { return false }
       let scratch = Scratch(UInt8.self, count: product.scratchByteCount, pool: pool)
+      ThreadTeam.setThreadCount(threads)
       product.run(a.address, b.address, c, scratch.pointer)
       return true
     }

@@ -9,6 +9,7 @@ enum ThreadTeam {
   /// The entry points of libgomp that are used. They are its stable binary interface; there are no headers for them.
   private struct OpenMP: Sendable {
     typealias Body = @convention(c) (UnsafeMutableRawPointer?) -> Void
+    let threadLimit: Int
     let parallel:
       @convention(c) (Body, UnsafeMutableRawPointer?, CUnsignedInt, CUnsignedInt) -> Void
     let setThreadCount: @convention(c) (CInt) -> Void
@@ -21,10 +22,17 @@ enum ThreadTeam {
     #if OneDNN
       guard let process = dlopen(nil, RTLD_LAZY), let parallel = dlsym(process, "GOMP_parallel"),
         let setThreadCount = dlsym(process, "omp_set_num_threads"),
+        let setDynamic = dlsym(process, "omp_set_dynamic"),
+        let threadLimit = dlsym(process, "omp_get_thread_limit"),
         let isInParallel = dlsym(process, "omp_in_parallel"),
         let threadNumber = dlsym(process, "omp_get_thread_num")
       else { return nil }
+      // Kernels split their work among as many threads as they ask for. OMP_DYNAMIC in the environment would give them
+      // fewer, and OMP_THREAD_LIMIT does.
+      unsafeBitCast(setDynamic, to: (@convention(c) (CInt) -> Void).self)(0)
+      let limit = unsafeBitCast(threadLimit, to: (@convention(c) () -> CInt).self)()
       return OpenMP(
+        threadLimit: max(1, Int(limit)),
         parallel: unsafeBitCast(
           parallel,
           to: (@convention(c) (OpenMP.Body, UnsafeMutableRawPointer?, CUnsignedInt, CUnsignedInt) ->
@@ -43,8 +51,8 @@ enum ThreadTeam {
 
   /// How many threads a kernel that is called here may use: one within a parallel region.
   static var usableThreadCount: Int {
-    if let openMP, openMP.isInParallel() != 0 { return 1 }
-    return Workers.count
+    guard let openMP else { return Workers.count }
+    return openMP.isInParallel() != 0 ? 1 : min(Workers.count, openMP.threadLimit)
   }
 
   /// Says how many threads the next product of the calling thread may use.

@@ -30,13 +30,23 @@ extension SizingBackend: MatMulKernels {
     _ a: Operand, transposeA: Bool, _ b: Operand, transposeB: Bool, m: Int, n: Int, k: Int,
     alpha: Double, beta: Double, into c: Destination
   ) {
-    if m == 1 && !transposeA && transposeB {
-      scratch(4 * k, 4 * n, b.dtype == .bfloat16 ? 4 * k : 0)
+    guard m > 0, n > 0, k > 0 else { return }
+    if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
+      multiplyFewRows(m: m, rows: n, columns: k)
     } else if a.dtype == .bfloat16, !BFloat16.isMultipliable {
-      // Both factors and the result are widened.
-      let block = transposeB ? min(n, max(1, (1 << 20) / max(k, 1))) : n
-      scratch(4 * m * k, 4 * m * n, 4 * block * k)
+      let pieces = CPUBackend.WidenedPieces(
+        transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k)
+      scratch(
+        4 * pieces.blockRows * pieces.columns,
+        4 * pieces.part * (transposeB ? k : pieces.blockRows),
+        transposeB
+          ? 4 * pieces.part * pieces.blockRows : c.dtype == .float32 ? 0 : 4 * pieces.part * n)
     }
+  }
+
+  /// The product of few rows with a weight [rows, columns].
+  private func multiplyFewRows(m: Int, rows: Int, columns: Int) {
+    scratch(4 * m * columns, 4 * m * ((columns + 31) / 32 * 32), 4 * m * rows)
   }
 }
 
@@ -55,12 +65,19 @@ extension SizingBackend: QuantizationKernels {
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
     beta: Double, into c: Destination
   ) {
-    let isDirect = transposeWeight && m <= 4
-    let tileRows = max(1, min(rows, (1 << 20) / max(columns, 1)))
+    guard m > 0, rows > 0, columns > 0 else { return }
+    if transposeWeight, m <= CPUBackend.fewRows, a.dtype != .float64, a.dtype == c.dtype,
+      w.isMultipliedInFewRows(columns: columns)
+    {
+      multiplyFewRows(m: m, rows: rows, columns: columns)
+      return
+    }
+    let isDirect = transposeWeight && m <= CPUBackend.directRows
+    let tileRows = max(1, min(rows, CPUBackend.tileSize / columns))
     let tile = 4 * columns * (isDirect ? Workers.count : tileRows)
     if a.dtype != .bfloat16 {
       scratch(tile)
-    } else if m > 4 && BFloat16.isMultipliable {
+    } else if m > CPUBackend.directRows && BFloat16.isMultipliable {
       scratch(2 * rows * columns)
     } else {
       scratch(4 * a.count, 4 * c.count, tile)

@@ -5,7 +5,8 @@ import Synchronization
 
 /// A backend that computes nothing and counts what the processor's pool would hold.
 ///
-/// Sizes are those of the CPU backend on this machine, scratch memory of its kernels included. Reading a tensor gives
+/// Sizes are those of the CPU backend on this machine, scratch memory of its own kernels included (that of libraries is a part
+/// of ``MemoryPlan``). Reading a tensor gives
 /// arbitrary finite numbers; those of one float32 element are 1.
 package final class SizingBackend: Backend {
   package let name = "cpu"

@@ -1,0 +1,51 @@
+// The kernels in C for instruction sets below the best one of this processor, each in a process of its own.
+
+import CKernels
+import Tensor
+import TensorTestSupport
+import Testing
+
+@Suite("Instruction sets")
+struct InstructionSetTests {
+  @Test("without vector instructions kernels agree with their oracles")
+  func baseline() async {
+    await #expect(processExitsWith: .success) { try InstructionSetTests.verify("baseline") }
+  }
+
+  @Test("with AVX2 kernels agree with their oracles", .enabled(if: has("avx2")))
+  func avx2() async {
+    await #expect(processExitsWith: .success) { try InstructionSetTests.verify("avx2") }
+  }
+
+  @Test("with AVX-512 kernels agree with their oracles", .enabled(if: has("avx512")))
+  func avx512() async {
+    await #expect(processExitsWith: .success) { try InstructionSetTests.verify("avx512") }
+  }
+
+  /// Whether this processor has `name` or more.
+  private static func has(_ name: String) -> Bool {
+    let names = ["baseline", "avx2", "avx512"]
+    let best = String(cString: ck_instruction_set())
+    guard let wanted = names.firstIndex(of: name), let found = names.firstIndex(of: best) else {
+      return false
+    }
+    return wanted <= found
+  }
+
+  /// All kernels of the table, and products of few rows, with the instruction set `name`.
+  private static func verify(_ name: String) throws {
+    precondition(ck_limit_instruction_set(name) == 1)
+    precondition(String(cString: ck_instruction_set()) == name)
+    for op in OpCases.kernels {
+      for dtype in op.dtypes where dtype != .float64 { try op.verify(dtype) }
+    }
+    for kind in FewRowsTests.Kind.allCases {
+      for shape in FewRowsTests.shapes {
+        for m in [1, 2, 3, 8] {
+          let (excess, sumExcess) = try FewRowsTests.excess(kind, shape, m)
+          precondition(excess < 1 && sumExcess < 1, "\(kind) \(shape), \(m) rows")
+        }
+      }
+    }
+  }
+}
