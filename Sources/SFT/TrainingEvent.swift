@@ -58,7 +58,7 @@ public struct TrainingSummary: Sendable {
   public var steps: Int
   /// Mean of the steps' losses.
   public var trainLoss: Double
-  /// Seconds from the first step of this process to the last, checkpoints included.
+  /// Seconds that this process has trained, with evaluations, sampled answers and checkpoints.
   public var seconds: Double
   /// Tokens of this process's steps per second.
   public var tokensPerSecond: Double

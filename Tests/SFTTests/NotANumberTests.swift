@@ -1,6 +1,7 @@
 // A model whose weights are not numbers is an error, not an answer.
 
 import Autograd
+import Files
 import NN
 import QwenModel
 import SFT
@@ -26,6 +27,58 @@ struct NotANumberTests {
       Issue.record("the evaluation should have failed")
     } catch let error as TrainingError {
       #expect(error.description.hasPrefix("a.jsonl:2: "))
+    }
+  }
+
+  /// Trains a step; the error that ends it.
+  private func failure(_ model: QwenModel, _ lora: LoRAConfig, _ paths: [String], _ folder: String)
+    throws -> TrainingError
+  {
+    let (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+    let adapters = try model.namedAdapters().map { try $0.adapter.loraA.value.bytes() }
+    let trainer = try Trainer(
+      model: model, rows: rows, config: config,
+      artifacts: RunArtifacts(
+        modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
+        adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+    let error = #expect(throws: TrainingError.self) { _ = try trainer.run() }
+    // The optimizer has touched nothing, and nothing passes for a result.
+    #expect(try model.namedAdapters().map { try $0.adapter.loraA.value.bytes() } == adapters)
+    #expect(FileSystem.kind(of: folder + "/out/adapter_model.safetensors") == nil)
+    return try #require(error)
+  }
+
+  @Test("training stops at the step, naming its rows, before a weight is changed")
+  func loss() throws {
+    try withTemporaryFolder { folder in
+      let model = try damagedModel()
+      let lora = LoRAConfig(rank: 2)
+      let paths = try model.injectLoRA(lora)
+      try model.initializeAdapters(seed: 1)
+      let error = try failure(model, lora, paths, folder)
+      guard case .notFinite(let step, "loss", let rows) = error else {
+        Issue.record("\(error)")
+        return
+      }
+      #expect(step == 1 && rows.contains("goldens.json:1"), "\(error)")
+    }
+  }
+
+  @Test("a gradient that overflows stops the run as well")
+  func gradient() throws {
+    try withTemporaryFolder { folder in
+      let model = try QwenModel.load(directory: TrainingParityTests.fixtures + "/tiny-qwen3")
+      let lora = LoRAConfig(rank: 2, alpha: 1e6)
+      let paths = try model.injectLoRA(lora)
+      for (_, adapter) in model.namedAdapters() {
+        adapter.loraA.value = Tensor.zeros(adapter.loraA.shape)
+        adapter.loraB.value = Tensor.full(adapter.loraB.shape, 3e38)
+      }
+      let error = try failure(model, lora, paths, folder)
+      guard case .notFinite(1, "gradient", _) = error else {
+        Issue.record("\(error)")
+        return
+      }
     }
   }
 

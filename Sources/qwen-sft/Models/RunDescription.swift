@@ -26,7 +26,7 @@ struct RunDescription {
   /// The folder of the results.
   var outputDir: String
 
-  /// What kind of training this is: "LoRA", "DoRA in 4 bits", "all parameters".
+  /// What kind of training this is: "LoRA", "rsLoRA", "DoRA", "all parameters".
   var kind: String {
     guard let adapter else { return "all parameters" }
     return (adapter.useDoRA ? "DoRA" : adapter.useRSLoRA ? "rsLoRA" : "LoRA")
