@@ -1,9 +1,9 @@
 // adapter_config.json, as PEFT writes it and as every PEFT since 0.6 reads it.
 
-public import Files
+import Files
 public import NN
 package import OrderedJSON
-public import Safetensors
+import Safetensors
 
 /// The settings of an adapter on disk.
 public struct AdapterConfig: Sendable, Hashable {
@@ -198,26 +198,5 @@ public struct AdapterConfig: Sendable, Hashable {
     if useDoRA { object["use_dora"] = .bool(true) }
     if useRSLoRA { object["use_rslora"] = .bool(true) }
     return .object(object)
-  }
-}
-
-/// An adapter that cannot be used.
-public enum AdapterError: Error, Sendable, CustomStringConvertible {
-  /// adapter_config.json makes no sense, or asks for what is not computed.
-  case config(path: String, problem: String)
-  /// adapter_model.safetensors does not fit the settings or the model.
-  case tensors(path: String, problem: String)
-  /// A file could not be read or written.
-  case file(FileError)
-  /// adapter_model.safetensors is damaged.
-  case checkpoint(SafetensorsError)
-
-  /// What is wrong, in one line beginning with the path.
-  public var description: String {
-    switch self {
-    case .config(let path, let problem), .tensors(let path, let problem): "\(path): \(problem)"
-    case .file(let error): error.description
-    case .checkpoint(let error): error.description
-    }
   }
 }

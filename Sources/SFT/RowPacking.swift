@@ -15,7 +15,7 @@ package enum RowPacking {
   /// - Returns: the rows of each bin in the order in which they came, bins in the order in which they were opened.
   package static func bestFitDecreasing(_ lengths: [Int], capacity: Int) -> [[Int]] {
     var bins: [[Int]] = []
-    var binsByRoom: [Int: [Int]] = [:]
+    var binsByRoom: [Int: Queue] = [:]
     var rooms: [Int] = []  // the keys of binsByRoom, ascending
     let order = lengths.indices.sorted {
       lengths[$0] != lengths[$1] ? lengths[$0] > lengths[$1] : $0 < $1
@@ -26,10 +26,9 @@ package enum RowPacking {
       var room = capacity
       let bin: Int
       let place = rooms.partitioningIndex { $0 >= length }
-      if place < rooms.count, let first = binsByRoom[rooms[place]]?.first {
+      if place < rooms.count, let first = binsByRoom[rooms[place]]?.takeFirst() {
         room = rooms[place]
         bin = first
-        binsByRoom[room]?.removeFirst()
         if binsByRoom[room]?.isEmpty == true {
           binsByRoom[room] = nil
           rooms.remove(at: place)
@@ -42,9 +41,25 @@ package enum RowPacking {
       room -= length
       guard room > 0 else { continue }
       if binsByRoom[room] == nil { rooms.insert(room, at: rooms.partitioningIndex { $0 >= room }) }
-      binsByRoom[room, default: []].append(bin)
+      binsByRoom[room, default: Queue()].append(bin)
     }
     return bins
+  }
+
+  /// Bins in the order in which they came to have some room.
+  private struct Queue {
+    private var bins: [Int] = []
+    private var taken = 0
+
+    var isEmpty: Bool { taken == bins.count }
+
+    mutating func append(_ bin: Int) { bins.append(bin) }
+
+    mutating func takeFirst() -> Int? {
+      guard !isEmpty else { return nil }
+      taken += 1
+      return bins[taken - 1]
+    }
   }
 }
 

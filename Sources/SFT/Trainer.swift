@@ -47,14 +47,15 @@ public final class Trainer {
         name: "eval_strategy", value: config.evalStrategy.rawValue,
         expected: "no, as there are no rows to evaluate (give eval_data_path or val_size)")
     }
-    let prompts = (sampler?.prompts ?? []).map { ($0.ids, $0.place) }
-    for (ids, place) in (rows + evaluationRows).map({ ($0.inputIDs, "\($0.file):\($0.line)") })
-      + prompts
-    {
+    func check(_ ids: [Int32], _ place: @autoclosure () -> String) throws(TrainingError) {
       for id in ids where id < 0 || Int(id) >= model.config.vocabSize {
-        throw .tokenOutOfRange(id: Int(id), vocabulary: model.config.vocabSize, place: place)
+        throw .tokenOutOfRange(id: Int(id), vocabulary: model.config.vocabSize, place: place())
       }
     }
+    for rows in [rows, evaluationRows] {
+      for row in rows { try check(row.inputIDs, "\(row.file):\(row.line)") }
+    }
+    for prompt in sampler?.prompts ?? [] { try check(prompt.ids, prompt.place) }
     self.model = model
     self.rows = rows
     self.evaluationRows = evaluationRows

@@ -6,21 +6,6 @@ import OrderedJSON
 import QwenModel
 public import Tensor
 
-/// The expected time of a run.
-public struct TimeEstimate: Sendable {
-  /// Seconds of all steps together.
-  public var trainingSeconds: Double
-  /// Seconds of all evaluations together.
-  public var evaluationSeconds: Double
-  /// Tokens of the run per second of its steps.
-  public var tokensPerSecond: Double
-  /// Seconds that measuring took.
-  public var probeSeconds: Double
-
-  /// Seconds of the whole run, without loading and saving.
-  public var totalSeconds: Double { trainingSeconds + evaluationSeconds }
-}
-
 /// Measures one block, the head and the optimizer, and adds up.
 public struct TimeProbe {
   private let run: RunOutline
