@@ -182,6 +182,11 @@ let package = Package(
       ]),
     .testTarget(name: "HubTests", dependencies: ["Hub", "HubTestSupport", "OrderedJSON", "Files"]),
     .testTarget(
+      name: "ServeTests",
+      dependencies: [
+        "Serve", "SFT", "QwenModel", "Tensor", "TensorTestSupport", "CUDAEmulator",
+      ]),
+    .testTarget(
       name: "CLITests",
       dependencies: ["qwen-sft", "Report", "HubTestSupport", "OrderedJSON", "Files"]),
   ],

@@ -44,7 +44,7 @@ package struct AdapterVerdict: Sendable, Hashable {
   package init(_ folder: AdapterFolder, for consumer: AdapterConsumer, maxLoRARank: Int? = nil) {
     self.consumer = consumer
     let (modules, strangers) = folder.modules
-    judgeTensors(folder, modules, strangers)
+    judgeTensors(folder, modules, consumer == .peft ? noted(strangers, of: folder) : strangers)
     switch consumer {
     case .peft: if folder.form == .mlx { convert(to: "peft") }
     case .vllm:
@@ -59,6 +59,20 @@ package struct AdapterVerdict: Sendable, Hashable {
   private mutating func convert(to form: String) {
     steps.append(
       "convert-adapter --to \(form) writes it in the form that \(consumer.displayName) reads")
+  }
+
+  /// Notes what PEFT keeps beside LoRA factors in files of its form (whole modules, biases, rows of embeddings) and returns
+  /// the other names.
+  private mutating func noted(_ strangers: [String], of folder: AdapterFolder) -> [String] {
+    guard folder.form == .peft else { return strangers }
+    let own = strangers.filter { $0.hasPrefix(AdapterFolder.prefix) }
+    if let first = own.first {
+      notes.append(
+        "beside LoRA factors there is \(first)"
+          + (own.count > 1 ? " and \(own.count - 1) more" : "")
+          + ": PEFT takes what its settings name, other programs mostly do not")
+    }
+    return strangers.filter { !$0.hasPrefix(AdapterFolder.prefix) }
   }
 
   /// What everybody asks: pairs of factors that fit each other and the settings.
@@ -78,7 +92,7 @@ package struct AdapterVerdict: Sendable, Hashable {
         let shapeA = try? folder.tensors.shape(of: a),
         let shapeB = try? folder.tensors.shape(of: b),
         shapeB.count == 2, rank == (folder.form == .peft ? shapeB[1] : shapeB[0]), rank > 0,
-        shapeA.allSatisfy({ $0 > 0 })
+        (shapeA + shapeB).allSatisfy({ $0 > 0 })
       else {
         problems.append("\(module): expected two factors of one rank")
         return

@@ -68,6 +68,9 @@ package struct AdapterConversion {
       guard rank == other, rank > 0 else {
         throw .entry(path: path, key: name, problem: "its factors have ranks \(rank) and \(other)")
       }
+      guard inputSize > 0, outputSize > 0 else {
+        throw .entry(path: path, key: name, problem: "its factors have no elements")
+      }
       if let magnitude {
         let info = try source.tensors.info(of: magnitude)
         guard info.shape == [outputSize] else {
@@ -115,8 +118,10 @@ package struct AdapterConversion {
   /// The key under which PEFT's settings travel in mlx-lm's, which ignores it.
   private static let peftKey = "peft_config"
 
-  /// Numbers of a factor that is filled up.
-  private static let maximumElements = 1 << 31
+  /// Elements that filled up factors may have all together, whatever those of the file are.
+  private static let fillableElements = 1 << 26
+  /// How many times the elements of the file they may have beyond that.
+  private static let maximumFilling = 64
 
   // MARK: To mlx-lm
 
@@ -136,10 +141,7 @@ package struct AdapterConversion {
     }
     var plan = Plan()
     let rank = modules.map(\.rank).max() ?? 1
-    for module in modules
-    where rank > Self.maximumElements / max(module.inputSize, module.outputSize) {
-      throw .refused(path: path, problem: "\(module.name) is too large for rank \(rank)")
-    }
+    try checkFilling(to: rank)
     let scale = config.scale(of: modules[0].name)
     if modules.contains(where: { $0.rank != rank }) {
       plan.notes.append("ranks differ: the smaller ones are filled up with zeros to \(rank)")
@@ -194,6 +196,25 @@ package struct AdapterConversion {
         ("num_layers", .integer(-1)), (Self.peftKey, .object(source.settings)),
       ]))
     return plan
+  }
+
+  /// Refuses a rank that makes much memory out of a small file: one module of a high rank among many of a low one.
+  private func checkFilling(to rank: Int) throws(ExportError) {
+    var (present, filled) = (0, 0)
+    for module in modules {
+      // Both factors are in a file, so that neither a side nor the product with the module's own rank overflows.
+      let sides = module.inputSize + module.outputSize
+      present += sides * module.rank
+      let (elements, isTooLarge) = sides.multipliedReportingOverflow(by: rank)
+      let (sum, isTooMuch) = filled.addingReportingOverflow(elements)
+      filled = isTooLarge || isTooMuch ? .max : sum
+    }
+    guard filled / Self.maximumFilling <= max(present, Self.fillableElements / Self.maximumFilling)
+    else {
+      throw .refused(
+        path: path,
+        problem: "its ranks differ too much to be filled up to \(rank) (merge it instead)")
+    }
   }
 
   // MARK: To PEFT

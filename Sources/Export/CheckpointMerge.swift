@@ -39,9 +39,10 @@ package struct CheckpointMerge: Sendable {
     package var fileCount = 0, byteCount = 0
   }
 
-  /// Files that are copied where they are there.
-  private static let companions =
-    RunArtifacts.tokenizerFiles + ["generation_config.json", "chat_template.json"]
+  /// Files and folders beside the weights that are copied where they are there: tokenizer, templates, sampling.
+  package static let companions =
+    RunArtifacts.tokenizerFiles
+    + ["generation_config.json", "chat_template.json", "additional_chat_templates"]
 
   /// Fills the existing folder `output`: weights, config.json, tokenizer, template and generation_config.json.
   package func write(_ weights: MergedWeights, to output: String) throws(ExportError) -> Summary {
@@ -54,15 +55,8 @@ package struct CheckpointMerge: Sendable {
     var weightMap: [(String, String)] = []
     do throws(FileError) {
       for name in Self.companions {
-        let source = FileSystem.join(weights.folder, name)
-        if FileSystem.kind(of: source) == .file {
-          try FileSystem.copyFile(source, to: FileSystem.join(output, name))
-        }
-      }
-      let templates = FileSystem.join(weights.folder, "additional_chat_templates")
-      if FileSystem.kind(of: templates) == .folder {
-        try FileSystem.copyFolder(
-          templates, to: FileSystem.join(output, "additional_chat_templates"))
+        try FileSystem.copyIfPresent(
+          FileSystem.join(weights.folder, name), to: FileSystem.join(output, name))
       }
     } catch { throw .file(error) }
     for (index, shard) in shards.enumerated() {

@@ -31,6 +31,9 @@ package enum ExportError: Error, Sendable, CustomStringConvertible {
   /// The exported file answers too differently from what was exported.
   case threshold(path: String, problem: String)
 
+  /// The caller wanted no more of it; nothing was left behind.
+  case stopped
+
   /// What is wrong, in one line beginning with the path.
   package var description: String {
     switch self {
@@ -42,6 +45,7 @@ package enum ExportError: Error, Sendable, CustomStringConvertible {
     case .tokenizer(let error): error.description
     case .device(let error): error.description
     case .refused(let path, let problem), .threshold(let path, let problem): "\(path): \(problem)"
+    case .stopped: "stopped; nothing was written"
     case .value(let path, let key, let problem):
       "\(path): tensor \(key): \(problem)"
     }

@@ -98,7 +98,7 @@ package struct GGUFExport: Sendable {
     throws(ExportError) -> Summary
   {
     let modules = weights.deltas.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-    guard let first = modules.first?.value else {
+    guard let first = (modules.first { $0.value.scale != 0 } ?? modules.first)?.value else {
       throw .refused(path: weights.folder, problem: "there is no adapter to export")
     }
     guard modules.allSatisfy({ $0.value.magnitude == nil }) else {
@@ -106,7 +106,8 @@ package struct GGUFExport: Sendable {
         path: path,
         problem: "llama.cpp's adapters have no DoRA (leave --adapter_only out to merge it)")
     }
-    // The α of most modules: s·R is the same for all of them unless patterns say otherwise.
+    // The α of most modules: s·R is the same for all of them unless patterns say otherwise. One of 0 would leave nothing
+    // of the others.
     let alpha = first.scale * Double(first.rank)
     var parts: [(entry: GGUFWriter.Entry, values: Tensor, key: String)] = []
     for (module, delta) in modules {

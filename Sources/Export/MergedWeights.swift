@@ -22,6 +22,8 @@ package final class MergedWeights {
   package let deltas: [String: LowRankDelta]
   /// The names of the model's tensors with their extents, in the order of the model. A tied head is not among them.
   package let keys: [(key: String, shape: [Int])]
+  /// Asked whenever weights are read; once it is true the reading ends with ``ExportError/stopped``.
+  package var isStopRequested: () -> Bool = { false }
   private let checkpoint: Checkpoint
   private let device: Device
 
@@ -81,6 +83,7 @@ package final class MergedWeights {
     let (rows, columns) = (shape[0], shape.count > 1 ? shape[1] : 1)
     let step = max(1, Self.elementsPerPiece / max(1, columns))
     for start in stride(from: 0, to: rows, by: step) {
+      if isStopRequested() { throw .stopped }
       let range = start..<min(rows, start + step)
       let values = try merged(key, rows: range, of: shape)
       let numbers: [Float]
@@ -133,6 +136,7 @@ package final class MergedWeights {
   /// The whole tensor `key` as the model's folder has it. A matrix in bfloat16 or float32 stays in the mapped file; all else is
   /// float32.
   package func base(_ key: String, shape: [Int]) throws(ExportError) -> Tensor {
+    if isStopRequested() { throw .stopped }
     let dtype: DType
     switch storedDType(of: key) {
     case .bf16? where shape.count == 2: dtype = .bfloat16
@@ -148,6 +152,7 @@ package final class MergedWeights {
   package func requantized(_ key: String, as format: QuantizedTensor.Format) throws(ExportError)
     -> Tensor
   {
+    if isStopRequested() { throw .stopped }
     do throws(SafetensorsError) {
       return try checkpoint.quantized(key, as: format, on: device).dequantized()
     } catch { throw .checkpoint(error) }

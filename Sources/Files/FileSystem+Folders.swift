@@ -101,6 +101,15 @@ extension FileSystem {
     try publication.publish()
   }
 
+  /// Copies a file or a folder where there is one at `path`, as the two methods above do.
+  public static func copyIfPresent(_ path: String, to destination: String) throws(FileError) {
+    switch kind(of: path) {
+    case .file: try copyFile(path, to: destination)
+    case .folder: try copyFolder(path, to: destination)
+    case .other, nil: break
+    }
+  }
+
   private static func copyContents(of path: String, into folder: String, depth: Int)
     throws(FileError)
   {

@@ -34,6 +34,19 @@ public final class FolderPublication {
   /// What the name of a folder that steps aside for a new one begins with; the name that it had follows.
   private static let replacedPrefix = ".replaced-"
 
+  /// Where the folder at `path` steps aside for a new one.
+  private static func replacedPath(of path: String) -> String {
+    FileSystem.join(FileSystem.parent(of: path), replacedPrefix + FileSystem.name(of: path))
+  }
+
+  /// Puts back the folder that had stepped aside from `path` when a process was killed, where nothing has taken its place.
+  /// Nobody else may be publishing there.
+  public static func restoreReplaced(at path: String) throws(FileError) {
+    guard FileSystem.kind(of: path) == nil else { return }
+    let old = replacedPath(of: path)
+    if FileSystem.kind(of: old) == .folder { try FileSystem.rename(old, to: path) }
+  }
+
   /// Puts back the folders that had stepped aside when a process was killed, where nothing has taken their place. Nobody
   /// else may be publishing in `parent`.
   public static func restoreReplaced(in parent: String) throws(FileError) {
@@ -80,7 +93,7 @@ public final class FolderPublication {
     } else if replacing {
       // The old one steps aside: a crash between the two renames leaves both folders whole, and this one is put back
       // by `restoreReplaced`.
-      let old = FileSystem.join(parent, Self.replacedPrefix + FileSystem.name(of: path))
+      let old = Self.replacedPath(of: path)
       try FileSystem.remove(old)
       guard systemRename(path, old) == 0 else { throw .last("replace", path) }
       guard systemRename(temporaryPath, path) == 0 else {

@@ -26,7 +26,7 @@ struct DownloadRun: Sendable {
     // 2. What is missing, and whether there is room for it.
     let destination = try destination(listing.commit, files)
     let missing = files.filter { request.isForced || !destination.isPresent($0) }
-    let byteCount = files.reduce(0) { $0 + ($1.byteCount ?? 0) }
+    let byteCount = try total(files)
     let missingByteCount = missing.reduce(0) { $0 + ($1.byteCount ?? 0) }
     let gatheredByteCount = missing.reduce(0) { $0 + gathered($1, destination) }
     try checkRoom(missingByteCount - gatheredByteCount, in: destination.folder)
@@ -54,6 +54,21 @@ struct DownloadRun: Sendable {
     return Downloader.Summary(
       folder: destination.folder, commit: listing.commit, files: files,
       fetchedFileCount: missing.count, fetchedByteCount: missingByteCount)
+  }
+
+  /// The bytes of all files: the hub says how many each has, and may lie.
+  private func total(_ files: [HubFile]) throws(HubError) -> Int {
+    var total = 0
+    for file in files {
+      let (sum, isTooLarge) = total.addingReportingOverflow(file.byteCount ?? 0)
+      if isTooLarge {
+        throw .response(
+          subject: repository.description,
+          problem: "the sizes of its files add up to more than can be (is HF_ENDPOINT a hub?)")
+      }
+      total = sum
+    }
+    return total
   }
 
   private func destination(_ commit: String, _ files: [HubFile]) throws(HubError)

@@ -51,8 +51,13 @@ struct HubAPI {
         problem: "the hub gives \(metadata.hasBadName ? "a bad" : "no") ETag for it "
           + "(is HF_ENDPOINT a hub?)")
     }
-    return HubFile(
-      path: file.path, byteCount: file.byteCount ?? metadata.byteCount, content: content)
+    let byteCount = file.byteCount ?? metadata.byteCount
+    if let byteCount, byteCount > HubFile.maximumByteCount {
+      throw .response(
+        subject: file.path,
+        problem: "the hub says that it has \(byteCount) bytes, more than a file can have")
+    }
+    return HubFile(path: file.path, byteCount: byteCount, content: content)
   }
 
   /// Where the content of a file is fetched.

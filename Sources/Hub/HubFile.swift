@@ -9,6 +9,9 @@ package struct HubFile: Sendable, Hashable {
   /// What its content is called; nil where the server did not say.
   package var content: ContentID?
 
+  /// The most bytes that a file is believed to have.
+  static let maximumByteCount = 1 << 50
+
   /// A file of the given description, its path already checked.
   package init(path: String, byteCount: Int? = nil, content: ContentID? = nil) {
     (self.path, self.byteCount, self.content) = (path, byteCount, content)

@@ -53,7 +53,9 @@ package struct RepositoryListing: Sendable, Hashable {
       if case .gitSHA1(let name)? = ContentID(name: blob) { file.content = .gitSHA1(name) }
       file.byteCount = value["size"]?.integerValue
     }
-    if let count = file.byteCount, count < 0 || count > 1 << 50 { file.byteCount = nil }
+    if let count = file.byteCount, count < 0 || count > HubFile.maximumByteCount {
+      file.byteCount = nil
+    }
     return file
   }
 }

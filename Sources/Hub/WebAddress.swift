@@ -34,7 +34,9 @@ package struct WebAddress: Sendable, Hashable, CustomStringConvertible {
 
   /// Whether the host is this machine.
   package var isLoopback: Bool {
-    host == "localhost" || host == "::1" || host == "[::1]" || host.hasPrefix("127.")
+    if host == "localhost" || host == "::1" || host == "[::1]" { return true }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.first == "127" && parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
   }
 
   /// Whether both are served by the same program, as far as addresses tell.

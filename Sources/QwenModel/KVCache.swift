@@ -7,7 +7,8 @@ public final class KVCache {
   private var layers: [(keys: Tensor, values: Tensor)?]
   /// Tokens that are in the cache.
   public private(set) var count = 0
-  private var capacity: Int
+  /// Tokens that there is memory for.
+  private(set) var capacity: Int
   /// Tokens beyond which nobody expects to go; memory grows by doubling up to there.
   var expectedLimit = Int.max
 
@@ -47,6 +48,19 @@ public final class KVCache {
 
   /// Marks `n` tokens as complete, once all layers have added theirs.
   func advance(by n: Int) { count += n }
+
+  /// Gives back the memory that is kept for tokens yet to come. What is kept for others shares it with nobody afterwards.
+  func trim() {
+    guard capacity > count else { return }
+    capacity = max(count, 1)
+    for (index, layer) in layers.enumerated() {
+      guard let layer else { continue }
+      var (keys, values) = (empty(like: layer.keys), empty(like: layer.values))
+      keys.replaceRows(from: 0, with: layer.keys.rows(0..<count))
+      values.replaceRows(from: 0, with: layer.values.rows(0..<count))
+      layers[index] = (keys, values)
+    }
+  }
 
   private func empty(like x: Tensor) -> Tensor {
     Tensor.zeros(x.shape.replacingFirst(with: capacity), like: x)

@@ -20,12 +20,16 @@ public enum ModelError: Error, Sendable, CustomStringConvertible {
   /// A model that cannot be written.
   case export(path: String, problem: String)
 
+  /// The caller wanted no more of it.
+  case stopped
+
   /// What is wrong, in one line beginning with the path.
   public var description: String {
     switch self {
     case .file(let error): error.description
     case .config(let path, let problem), .export(let path, let problem): "\(path): \(problem)"
     case .checkpoint(let error): error.description
+    case .stopped: "stopped; nothing was written"
     case .keys(let path, let missing, let unexpected):
       "\(path): "
         + [("missing", missing), ("unexpected", unexpected)].filter { !$0.1.isEmpty }.map {

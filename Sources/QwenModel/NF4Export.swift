@@ -14,6 +14,9 @@ public struct NF4Export: Sendable {
   /// torch's name of the type that the peers compute in, for config.json.
   public var computeDTypeName = "float32"
 
+  /// Asked before each tensor; once it is true the work ends with ``ModelError/stopped``.
+  public var isStopRequested: @Sendable () -> Bool = { false }
+
   /// The defaults of QLoRA.
   public init() {}
 
@@ -26,7 +29,7 @@ public struct NF4Export: Sendable {
   }
 
   /// Writes the model in `directory` into the new or existing folder `output`: config.json, model.safetensors, and copies
-  /// of `companions` where they are there.
+  /// of `companions`, files or folders, where they are there.
   public func write(
     _ directory: String, to output: String, companions: [String], on device: Device = .cpu
   ) throws(ModelError) -> Summary {
@@ -46,10 +49,8 @@ public struct NF4Export: Sendable {
     do {
       try FileSystem.makeFolder(output)
       for name in companions {
-        let source = FileSystem.join(directory, name)
-        if FileSystem.kind(of: source) == .file {
-          try FileSystem.copyFile(source, to: FileSystem.join(output, name))
-        }
+        try FileSystem.copyIfPresent(
+          FileSystem.join(directory, name), to: FileSystem.join(output, name))
       }
       let path = FileSystem.join(output, Checkpoint.fileName)
       try writeWeights(checkpoint, dense: dense, linears: linears, to: path, on: device)
@@ -64,6 +65,9 @@ public struct NF4Export: Sendable {
       throw .checkpoint(error)
     } catch let error as ModelError {
       throw error
+    } catch let error as JSONError {
+      // It could be read a moment ago.
+      throw .config(path: FileSystem.join(directory, "config.json"), problem: error.message)
     } catch let error as SafetensorsWriter.TensorFailure {
       throw .export(path: output, problem: error.description)
     } catch {
@@ -90,11 +94,13 @@ public struct NF4Export: Sendable {
     }
     let writer = try SafetensorsWriter(path: path, entries: entries)
     for key in denseInOrder {
+      if isStopRequested() { throw ModelError.stopped }
       let file = try checkpoint.file(of: key)
       try writer.write(file.unsafeBytes(of: key), of: key)
       file.advise(.dontNeed, for: key)
     }
     for key in linears {
+      if isStopRequested() { throw ModelError.stopped }
       try writer.write(try checkpoint.quantized(key, as: format, on: device), as: key)
     }
     try writer.commit()

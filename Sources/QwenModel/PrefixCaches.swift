@@ -10,7 +10,7 @@ struct PrefixCaches {
   }
 
   private var entries: [Entry] = []
-  /// The most tokens that all entries may have together.
+  /// The most tokens that all entries may have, and have memory for, together.
   let maximumTokenCount: Int
   /// Prefixes shorter than this are computed again: keeping their place costs more.
   private static let minimumLength = 16
@@ -34,7 +34,7 @@ struct PrefixCaches {
     return cache
   }
 
-  /// Keeps the cache of a sequence that has ended.
+  /// Keeps the cache of a sequence that has ended, in no more memory than its tokens need.
   mutating func add(_ tokens: [Int32], adapter: Int?, _ cache: KVCache) {
     let known = Array(tokens.prefix(cache.count))
     guard known.count >= PrefixCaches.minimumLength, known.count <= maximumTokenCount else {
@@ -44,8 +44,10 @@ struct PrefixCaches {
       entry.adapter == adapter && entry.tokens.count <= known.count
         && known.starts(with: entry.tokens)
     }
+    // Room first: at no time there is more than was promised, but for this one.
+    var total = entries.reduce(known.count) { $0 + $1.cache.capacity }
+    while total > maximumTokenCount, let last = entries.popLast() { total -= last.cache.capacity }
+    cache.trim()
     entries.insert(Entry(tokens: known, adapter: adapter, cache: cache), at: 0)
-    var total = entries.reduce(0) { $0 + $1.tokens.count }
-    while total > maximumTokenCount, let last = entries.popLast() { total -= last.tokens.count }
   }
 }

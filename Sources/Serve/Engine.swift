@@ -21,19 +21,42 @@ public final class Engine: Sendable {
     /// Answers that are decoded or wait, by job.
     var jobs: [Int: Int] = [:]
     var isStopping = false
+    /// Why the thread has ended by itself.
+    var failure: String?
+
+    /// How many jobs wait before a new one of `count` answers, where `room` are decoded at a time; nil where it begins at once.
+    func waiting(before count: Int, _ room: Int) -> Int? {
+      var (taken, waiting) = (0, 0)
+      // Numbers grow in the order of coming, in which the thread takes jobs up.
+      for job in jobs.sorted(by: { $0.key < $1.key }) {
+        if waiting == 0, taken == 0 || taken + job.value <= room {
+          taken += job.value
+        } else {
+          waiting += 1
+        }
+      }
+      return waiting == 0 && (taken == 0 || taken + count <= room) ? nil : waiting
+    }
   }
 
   private let inbox = Inbox()
   private let load = Mutex(Load())
   private let maxConcurrency, maxQueue: Int
   let metrics: Metrics
+  /// Hears why the thread has ended by itself; nothing else.
+  let failures: AsyncStream<String>
+  private let failed: AsyncStream<String>.Continuation
 
   /// An engine that decodes `maxConcurrency` answers at a time and lets `maxQueue` requests wait.
   init(maxConcurrency: Int, maxQueue: Int, metrics: Metrics) {
     self.maxConcurrency = maxConcurrency
     self.maxQueue = maxQueue
     self.metrics = metrics
+    (failures, failed) = AsyncStream<String>.makeStream()
   }
+
+  /// Why the thread has ended by itself; nil while it has not.
+  var failure: String? { load.withLock { $0.failure } }
 
   /// Starts the thread and returns when `make`, which runs on it, has loaded the model.
   func start<Value: Sendable>(
@@ -49,7 +72,7 @@ public final class Engine: Sendable {
         continuation.resume(returning: made.value)
         EngineLoop(
           decoder: made.resources.decoder, inbox: inbox, maxConcurrency: maxConcurrency,
-          metrics: metrics, didEnd: { [self] id in forget(id) }
+          metrics: metrics, didEnd: { [self] id in forget(id) }, didFail: { [self] in fail($0) }
         ).run()
       }
     }
@@ -63,10 +86,8 @@ public final class Engine: Sendable {
     let admitted = load.withLock { load -> Result<Int, APIError> in
       if load.isStopping { return .failure(.stopping) }
       // Jobs that would begin at once are no queue.
-      let busy = load.jobs.values.reduce(0, +)
-      if busy + count > maxConcurrency {
-        let running = max(1, maxConcurrency)
-        if load.jobs.count >= running + maxQueue { return .failure(.overloaded) }
+      if let waiting = load.waiting(before: count, maxConcurrency), waiting >= maxQueue {
+        return .failure(.overloaded)
       }
       load.nextID += 1
       load.jobs[load.nextID] = count
@@ -108,6 +129,16 @@ public final class Engine: Sendable {
     inbox.close()
   }
 
+  private func fail(_ problem: String) {
+    load.withLock { load in
+      load.isStopping = true
+      load.failure = problem
+    }
+    inbox.close()
+    failed.yield(problem)
+    failed.finish()
+  }
+
   private func forget(_ id: Int) { _ = load.withLock { $0.jobs.removeValue(forKey: id) } }
 }
 
@@ -118,6 +149,7 @@ private struct EngineLoop {
   let maxConcurrency: Int
   let metrics: Metrics
   let didEnd: (Int) -> Void
+  let didFail: (String) -> Void
   private var waiting: [EngineJob] = []
   private var running: [Int: EngineJob] = [:]
   /// The answer that a sequence of the decoder is.
@@ -127,13 +159,14 @@ private struct EngineLoop {
 
   init(
     decoder: BatchDecoder, inbox: Inbox, maxConcurrency: Int, metrics: Metrics,
-    didEnd: @escaping (Int) -> Void
+    didEnd: @escaping (Int) -> Void, didFail: @escaping (String) -> Void
   ) {
     self.decoder = decoder
     self.inbox = inbox
     self.maxConcurrency = maxConcurrency
     self.metrics = metrics
     self.didEnd = didEnd
+    self.didFail = didFail
   }
 
   consuming func run() {
@@ -145,7 +178,11 @@ private struct EngineLoop {
       do {
         for token in try decoder.step() { deliver(token) }
       } catch {
-        for job in running.values { fail(job, .server(error.description)) }
+        // Later work on the device is void: nobody is kept waiting for it, and what comes is refused.
+        didFail(error.description)
+        for message in inbox.take(isIdle: false) ?? [] { obey(message) }
+        for job in waiting + running.values { fail(job, .server(error.description)) }
+        return
       }
     }
     for job in waiting + running.values { fail(job, .stopping) }

@@ -38,7 +38,8 @@ struct RequestReader: Sendable {
     reader.beginsInReasoning = AnswerReader.isInReasoning(rendered)
     return try request(
       fields, model, prompts: [encoder.tokenizer.encode(utf8: rendered)], reader: reader,
-      logprobs: hasLogprobs ? top ?? 0 : nil, maxTokens: options.defaultMaxTokens)
+      logprobs: hasLogprobs ? top ?? 0 : nil, maxTokens: options.defaultMaxTokens,
+      promptField: "messages")
   }
 
   private func refuseUnsupported(_ fields: Fields) throws(APIError) {
@@ -141,7 +142,8 @@ struct RequestReader: Sendable {
     reader.stops = try fields.stops()
     return try request(
       fields, model, prompts: try prompts(fields), reader: reader,
-      logprobs: try fields.integer("logprobs", 0...20), maxTokens: 16)
+      logprobs: try fields.integer("logprobs", 0...20), maxTokens: 16,
+      promptField: "prompt")
   }
 
   /// A string, tokens, or a list of either.
@@ -181,7 +183,7 @@ struct RequestReader: Sendable {
 
   private func request(
     _ fields: Fields, _ model: ServedModels.Entry, prompts: [[Int32]],
-    reader: AnswerReader.Settings, logprobs: Int?, maxTokens: Int
+    reader: AnswerReader.Settings, logprobs: Int?, maxTokens: Int, promptField: String
   ) throws(APIError) -> GenerationRequest {
     let count = try fields.integer("n", 1...128) ?? 1
     guard count * prompts.count <= options.maxConcurrency else {
@@ -209,7 +211,7 @@ struct RequestReader: Sendable {
       let wanted = asked.map { min($0, maximumLength) } ?? 1
       guard room > 0, room >= wanted else {
         throw .invalid(
-          "messages",
+          promptField,
           "the prompt has \(prompt.count) tokens\(asked.map { ", the answer may have \($0)" } ?? ""), "
             + "and both together at most \(maximumLength)", code: "context_length_exceeded")
       }

@@ -17,6 +17,14 @@ struct Responder: HTTPResponder {
   let access: AccessGuard
   let options: ServerOptions
   let page: Page
+  private let threads = ReadingThreads()
+
+  init(
+    engine: Engine, reader: RequestReader, access: AccessGuard, options: ServerOptions, page: Page
+  ) {
+    (self.engine, self.reader, self.access) = (engine, reader, access)
+    (self.options, self.page) = (options, page)
+  }
 
   func respond(to request: Request, context: ConnectionContext) async throws -> Response {
     let path = Route.known.contains(request.uri.path) ? request.uri.path : "other"
@@ -27,7 +35,11 @@ struct Responder: HTTPResponder {
       response = Self.response(error)
       if error.closesConnection { response.headers[.connection] = "close" }
     }
+    // ConnectionLimits sees to it.
+    if request.method == .post { response.headers[.connection] = "close" }
     response.headers[.xContentTypeOptions] = "nosniff"
+    // The fields are those of GET, the length of the body among them.
+    if request.method == .head { response = response.createHeadResponse() }
     engine.metrics.countRequest(path, status: response.status.code)
     return response
   }
@@ -43,7 +55,13 @@ struct Responder: HTTPResponder {
     try access.checkOrigin(request)
     let path = request.uri.path
     let isRead = request.method == .get || request.method == .head
-    if path == "/health", isRead { return Self.json(["status": "ok"]) }
+    if path == "/health", isRead {
+      if let problem = engine.failure {
+        throw APIError(
+          status: 503, type: "server_error", message: problem, code: "unavailable")
+      }
+      return Self.json(["status": "ok"])
+    }
     if path == "/", isRead { return page.response() }
     try access.checkKey(request)
     switch path {
@@ -93,17 +111,28 @@ struct Responder: HTTPResponder {
   private func generate(
     _ endpoint: AnswerFormat.Endpoint, _ request: Request, _ channel: any Channel
   ) async throws(APIError) -> Response {
-    let fields = try Fields(try await body(of: request))
-    let asked = try endpoint == .chat ? reader.chat(fields) : reader.completion(fields)
+    let bytes = try await body(of: request)
+    let asked = try await threads.run { [reader] () throws(APIError) in
+      let fields = try Fields(bytes)
+      return try endpoint == .chat ? reader.chat(fields) : reader.completion(fields)
+    }
     let tokenizer = reader.encoder.tokenizer
     let format = AnswerFormat(
       endpoint: endpoint, request: asked, tokenizer: tokenizer, id: Self.makeID(endpoint),
       created: Int(time(nil)))
     let run = try GenerationRun(
       asked, engine, tokenizer, timeout: .seconds(options.requestTimeoutSeconds))
-    channel.closeFuture.whenComplete { _ in run.cancel() }
-    // One such request a connection, so that few wait for its end.
-    let headers: HTTPFields = [.connection: "close", .cacheControl: "no-store"]
+    // A client that does not read what it has asked for.
+    let seconds = Int64(options.requestTimeoutSeconds)
+    let end = channel.eventLoop.scheduleTask(in: .seconds(seconds + min(seconds, 30))) {
+      channel.close(promise: nil)
+    }
+    // Once a connection: POST is its last request.
+    channel.closeFuture.whenComplete { _ in
+      end.cancel()
+      run.cancel()
+    }
+    let headers: HTTPFields = [.cacheControl: "no-store"]
     var response: Response
     if asked.isStreaming {
       response = Response(

@@ -61,6 +61,9 @@ public struct Server: Sendable {
   /// Loads the model by `load`, on the thread that decodes, and serves until a signal asks for the end. Running answers
   /// have the time of the options to end; then it returns.
   ///
+  /// - Throws: ``ServeError/cannotListen(host:port:problem:)``, ``ServeError/engine(problem:)`` where the device fails, and
+  ///   what `load` throws.
+  ///
   /// `onListening` gets the port.
   public func run(
     load: @escaping @Sendable () throws -> Model, onListening: @escaping @Sendable (Int) -> Void
@@ -102,12 +105,12 @@ public struct Server: Sendable {
     // What a library has to say about single connections is no news for the user.
     var logger = Logger(label: "serve")
     logger.logLevel = .critical
-    let limit = options.maxHeaderByteCount
+    let (limit, options) = (options.maxHeaderByteCount, options)
     let application = Application(
       responder: responder,
       server: .http1(
         configuration: .init(
-          additionalChannelHandlers: [LeavingClientHandler()],
+          additionalChannelHandlers: [ConnectionLimits(seconds: options.idleTimeoutSeconds)],
           idleTimeout: .seconds(Int64(options.idleTimeoutSeconds)),
           httpDecoderConfiguration: .init(
             maxHeaderFieldSize: limit, maxHeaderListSize: limit, maxHeaderFieldCount: 100))),
@@ -117,14 +120,31 @@ public struct Server: Sendable {
       onServerRunning: { channel in onListening(channel.localAddress?.port ?? 0) },
       logger: logger)
     var configuration = ServiceGroupConfiguration(
-      services: [application, Drain(engine: engine, seconds: options.shutdownSeconds)],
+      services: [
+        application, Drain(engine: engine, seconds: options.shutdownSeconds),
+        FailureWatch(engine: engine),
+      ],
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     // Clients that do not read what they have asked for.
     configuration.maximumGracefulShutdownDuration = .seconds(options.shutdownSeconds + 5)
     do { try await ServiceGroup(configuration: configuration).run() } catch {
       if error is CancellationError { return }
+      if let error = error as? ServeError { throw error }
+      guard error is IOError || error is SocketAddressError else { throw error }
       throw ServeError.cannotListen(
         host: options.host, port: options.port, problem: "\(error)")
+    }
+  }
+
+  /// Ends the server when the thread that decodes cannot go on, once its clients have been told.
+  private struct FailureWatch: Service {
+    let engine: Engine
+
+    func run() async throws {
+      for await problem in engine.failures.cancelOnGracefulShutdown() {
+        try? await Task.sleep(for: .seconds(1))
+        throw ServeError.engine(problem: problem)
+      }
     }
   }
 

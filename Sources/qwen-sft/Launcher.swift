@@ -1,8 +1,10 @@
 // The one place where a command line becomes work, and an error one line and an exit code.
 
 import ArgumentParser
+import Export
 import Glibc
 import Hub
+import QwenModel
 
 /// Running a command line.
 enum Launcher {
@@ -56,7 +58,7 @@ enum Launcher {
     switch error {
     case OutputError.readerGone: return 0
     case let code as ExitCode: return code.rawValue
-    case CLIError.hub(.stopped):
+    case CLIError.hub(.stopped), ExportError.stopped, ModelError.stopped:
       Diagnostics.notice("\(error)")
       return Interrupts.exitCode
     case let error as UsageError:

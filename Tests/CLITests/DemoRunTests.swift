@@ -118,6 +118,25 @@ struct DemoRunTests {
     #expect(try JSON.parse(decoded.output) == answer["text"])
   }
 
+  @Test("the text of an answer leaves out the token that ended it, special or not")
+  func ordinaryStop() throws {
+    let model = try program.folder.copy("Fixtures/demo-model", to: "model")
+    func answer(_ options: String = "") throws -> JSON {
+      let outcome = try program.run(
+        "chat --model model --prompt Hello --temperature 0 --json --max_new_tokens 12 " + options)
+      #expect(outcome.code == 0, "\(outcome.errors)")
+      return try JSON.parse(outcome.output)
+    }
+    let ids = try #require(try answer()["ids"]?.arrayValue?.compactMap(\.integerValue))
+    let stop = try #require(ids.indices.dropFirst().first { !ids[..<$0].contains(ids[$0]) })
+    let expected = try answer("--max_new_tokens \(stop)")
+    try Data(#"{"eos_token_id": [1273, \#(ids[stop])]}"#.utf8).write(
+      to: model.appendingPathComponent("generation_config.json"))
+    let stopped = try answer()
+    #expect(stopped["ids"]?.arrayValue?.count == stop + 1)
+    #expect(stopped["text"] == expected["text"] && stopped["text"]?.stringValue?.isEmpty == false)
+  }
+
   @Test("a file of conversations is answered in its order, alike in batches of any size")
   func batches() throws {
     let sample = Program.packageRoot.appendingPathComponent("Fixtures/sample.jsonl").path

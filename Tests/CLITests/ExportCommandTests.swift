@@ -64,6 +64,44 @@ struct ExportCommandTests {
     }
   }
 
+  @Test(
+    "a signal ends a merge, leaves nothing behind and what was there in its place",
+    arguments: [SIGINT, SIGTERM])
+  func interruption(number: Int32) throws {
+    let model = try train()
+    let row =
+      #"{"messages": [{"role": "user", "content": "What is your name?"}, "#
+      + #"{"role": "assistant", "content": "I have no name, and many words to say so."}]}"#
+    try program.folder.write(String(repeating: row + "\n", count: 20_000), to: "rows.jsonl")
+    // What a run that was killed between two renames leaves.
+    try program.folder.write("mine", to: ".replaced-merged/note")
+    let process = program.process([
+      "merge", "--model", model, "--adapter", "out", "--output_dir", "merged", "--check", "20000",
+      "--data", "rows.jsonl", "--overwrite_output_dir",
+    ])
+    process.standardError = FileHandle.nullDevice
+    // Threads of a test block all signals, and a process inherits that.
+    var (signals, earlier) = (sigset_t(), sigset_t())
+    sigfillset(&signals)
+    pthread_sigmask(SIG_UNBLOCK, &signals, &earlier)
+    defer { pthread_sigmask(SIG_SETMASK, &earlier, nil) }
+    try process.run()
+    func names() throws -> [String] {
+      try FileManager.default.contentsOfDirectory(atPath: program.folder.url.path)
+    }
+    for _ in 0..<3000 {
+      if !process.isRunning { break }
+      if try names().contains(where: { $0.hasPrefix(".partial-") }) { break }
+      usleep(10_000)
+    }
+    kill(process.processIdentifier, number)
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit && process.terminationStatus == 128 + number)
+    #expect(try !names().contains { $0.hasPrefix(".partial-") || $0.hasPrefix(".replaced-") })
+    let note = program.folder.url("merged/note")
+    #expect(try String(contentsOf: note, encoding: .utf8) == "mine")
+  }
+
   @Test("GGUF files are checked, have a Modelfile, and do not appear when they are too far off")
   func gguf() throws {
     let model = try train()
@@ -111,6 +149,20 @@ struct ExportCommandTests {
       let run = try program.run("convert-adapter --adapter \(from) --to \(form) --output_dir \(to)")
       #expect(run.code == 0 && run.output.isEmpty, "\(run.errors)")
     }
+    try program.folder.write("mine", to: "other/adapter_config.json")
+    for (options, word) in [
+      ("--output_dir other", "--overwrite_output_dir"), ("--output_dir out", "which is read"),
+      ("--output_dir out --overwrite_output_dir", "which is read"),
+    ] {
+      let run = try program.run("convert-adapter --adapter out --to mlx " + options)
+      #expect(run.code == 1 && run.faults.count == 1 && run.errors.contains(word), "\(run.errors)")
+    }
+    let other = program.folder.url("other/adapter_config.json")
+    #expect(try String(contentsOf: other, encoding: .utf8) == "mine")
+    let replaced = try program.run(
+      "convert-adapter --adapter out --to mlx --output_dir other --overwrite_output_dir")
+    #expect(replaced.code == 0, "\(replaced.errors)")
+    #expect(try String(contentsOf: other, encoding: .utf8) != "mine")
     for name in ["adapter_model.safetensors", "adapter_config.json"] {
       let files = try ["out", "back"].map {
         try Data(contentsOf: program.folder.url("\($0)/\(name)"))

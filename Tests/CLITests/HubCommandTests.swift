@@ -90,12 +90,25 @@ struct HubCommandTests {
     }
     hub.files["README.md"] = [1]
     let server = try server(hub)
+    for line in [
+      "serve --port 0 --adapter x=owner/model", "serve --port 0 --adapter owner/model",
+      "check-adapter --for peft --adapter owner/model",
+      "convert-adapter --to mlx --output_dir m --adapter owner/model",
+    ] {
+      let refused = try program.run(
+        line + " --offline", environment: ["HF_ENDPOINT": server.address])
+      #expect(refused.code == 1 && refused.faults.count == 1, "\(line): \(refused)")
+      #expect(refused.errors.contains("owner/model: not (wholly) in the Hugging Face cache"))
+    }
+    #expect(server.requests.isEmpty)
     let outcome = try program.run(
       "chat --adapter owner/model --prompt hi --max_new_tokens 1",
       environment: ["HF_ENDPOINT": server.address])
     // It is that of another model: what counts is that it was found and read.
     #expect(outcome.errors.contains("owner/model: 2 files"))
     #expect(!server.requests.contains { $0.path.hasSuffix("README.md") })
+    let here = try program.run("check-adapter --for peft --adapter owner/model --offline")
+    #expect(here.code == 0, "\(here.errors)")
   }
 
   @Test("what cannot be downloaded ends with 1 and one line, wrong usage with 64")

@@ -21,8 +21,13 @@ struct QuantizeTests {
   @Test("a quantized folder is a model of its own, and computes what --use_qlora does")
   func quantize() throws {
     let model = try program.folder.copy("Fixtures/demo-model", to: "model").path
+    let companions = ["chat_template.json", "additional_chat_templates/tool_use.jinja"]
+    for name in companions { try program.folder.write("{}", to: "model/\(name)") }
     let run = try program.run("quantize --model \(model) --output_dir q --bf16 --num_threads 2")
     #expect(run.code == 0 && run.output.isEmpty, "\(run.errors)")
+    for name in companions + ["chat_template.jinja", "generation_config.json"] {
+      #expect(FileManager.default.fileExists(atPath: program.folder.url("q/\(name)").path))
+    }
     let settings = try #require(
       JSON.parse(String(contentsOf: program.folder.url("q/config.json"), encoding: .utf8))[
         "quantization_config"])

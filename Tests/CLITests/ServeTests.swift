@@ -101,6 +101,28 @@ struct ServeTests {
     #expect(server.stop(SIGINT) == 0)
   }
 
+  @Test("HEAD has the fields of GET and no body, so that the next answer is where it should be")
+  func heads() throws {
+    let server = try TestServer(program)
+    let host = "Host: 127.0.0.1:\(server.port)\r\n"
+    for path in ["/health", "/", "/v1/models", "/metrics", "/nothing"] {
+      let text = try server.text(
+        raw: Array(
+          ("HEAD \(path) HTTP/1.1\r\n\(host)\r\n"
+            + "GET \(path) HTTP/1.1\r\n\(host)Connection: close\r\n\r\n").utf8))
+      let parts = text.components(separatedBy: "\r\n\r\n")
+      try #require(parts.count >= 3, "\(text)")
+      // The counters of /metrics have changed in between.
+      func fields(_ head: String) -> Set<String> {
+        Set(head.components(separatedBy: "\r\n").filter { !$0.lowercased().hasPrefix("date:") })
+      }
+      if path != "/metrics" { #expect(fields(parts[0]) == fields(parts[1]), "\(path)") }
+      #expect(parts[0].lowercased().contains("content-length: "))
+      #expect(parts[1].hasPrefix("HTTP/1.1 \(path == "/nothing" ? 404 : 200) "), "\(path)")
+      #expect(!parts[2].isEmpty)
+    }
+  }
+
   @Test("requests that make no sense are refused with the field's name")
   func refusals() throws {
     let server = try TestServer(program, "--max_body_bytes 5000 --max_concurrency 4")
@@ -123,6 +145,9 @@ struct ServeTests {
       #expect(answer.json["error"]?["param"]?.stringValue == parameter, "\(answer.body)")
       #expect(answer.json["error"]?["type"] == "invalid_request_error")
     }
+    let long = try server.send(
+      "POST", "/v1/completions", body: #"{"prompt": "a", "max_tokens": 100000}"#)
+    #expect(long.status == 400 && long.json["error"]?["param"] == "prompt", "\(long.body)")
     #expect(try server.chat(request(["model": "gpt-4"])).status == 404)
     for body in ["", "{", "[]", "\u{FEFF}{}", String(repeating: "[", count: 4000), "{}"] {
       #expect(try server.send("POST", "/v1/chat/completions", body: body).status == 400)
@@ -131,7 +156,8 @@ struct ServeTests {
     #expect(try server.send("POST", "/v1/chat/completions", body: large).status == 413)
     for bytes in ["\r\n\r\n\r\n", "nonsense\r\n\r\n", "GET / HTTP/9\r\n\r\n", "\u{0}\u{1}\r\n\r\n"]
     {
-      let status = try server.send(raw: Array(bytes.utf8)).status
+      // What is no request is waited for until the client has nothing more to say.
+      let status = try server.send(raw: Array(bytes.utf8), isLast: true).status
       #expect(status == 0 || (400..<500).contains(status), "\(bytes.debugDescription): \(status)")
     }
     let header = ["X": String(repeating: "y", count: 40_000)]
@@ -222,7 +248,10 @@ struct ServeTests {
     let taken = try program.run("serve --port \(server.port)")
     #expect(taken.code == 1 && taken.faults.count == 1)
     #expect(taken.errors.contains("cannot listen on 127.0.0.1:\(server.port)"), "\(taken.errors)")
+    try program.folder.write("", to: "a=b/none")
     for (line, code, text) in [
+      ("serve --adapter runs/lr=2e-4/out", 1, "runs/lr=2e-4/out: no such folder"),
+      ("serve --port 0 --adapter a=b", 1, "a=b/adapter_"),
       ("serve --port 70000", 64, "--port: expected 0 to 65535"),
       ("serve --max_concurrency 0", 64, "--max_concurrency"),
       ("serve --adapter x=nowhere", 1, "nowhere"),

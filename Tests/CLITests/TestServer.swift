@@ -88,22 +88,34 @@ final class TestServer {
     return descriptor
   }
 
-  /// Sends bytes as they are and reads until the server closes.
-  func send(raw bytes: [UInt8]) throws -> Answer {
+  /// Sends bytes as they are, with `isLast` saying that no more will come, and reads until the server closes.
+  func send(raw bytes: [UInt8], isLast: Bool = false) throws -> Answer {
     let descriptor = try connect()
     defer { close(descriptor) }
     _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    if isLast { shutdown(descriptor, Int32(SHUT_WR)) }
     return read(descriptor)
   }
 
+  /// Sends bytes as they are and returns all that comes until the server closes.
+  func text(raw bytes: [UInt8]) throws -> String {
+    let descriptor = try connect()
+    defer { close(descriptor) }
+    _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    return String(decoding: Self.received(descriptor), as: UTF8.self)
+  }
+
   /// Reads an answer until the server closes.
-  func read(_ descriptor: Int32) -> Answer {
+  func read(_ descriptor: Int32) -> Answer { Self.parse(Self.received(descriptor)) }
+
+  /// All bytes until the server closes.
+  static func received(_ descriptor: Int32) -> [UInt8] {
     var received: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while case let count = recv(descriptor, &buffer, buffer.count, 0), count > 0 {
       received += buffer[..<count]
     }
-    return Self.parse(received)
+    return received
   }
 
   /// The bytes of a request.

@@ -64,6 +64,71 @@ struct AdapterFormTests {
     #expect(!rank.isAccepted)
   }
 
+  /// An adapter of PEFT's form with zeros of the given shapes under names behind `base_model.model.`.
+  private func adapter(_ path: String, _ shapes: [(String, [Int])], settings: String = "")
+    throws -> AdapterFolder
+  {
+    try FileSystem.remove(path)
+    try FileSystem.makeFolder(path)
+    try AtomicFile.write(
+      """
+      {"peft_type": "LORA", "r": 1, "lora_alpha": 2, "target_modules": ["q_proj"],
+       "base_model_name_or_path": "x"\(settings)}
+      """, to: path + "/adapter_config.json")
+    let entries = shapes.map {
+      SafetensorsWriter.Entry(key: "base_model.model." + $0.0, dtype: .f32, shape: $0.1)
+    }
+    let writer = try SafetensorsWriter(path: path + "/adapter_model.safetensors", entries: entries)
+    for entry in entries {
+      try writer.write([Float](repeating: 0, count: entry.shape.reduce(1, *)), of: entry.key)
+    }
+    try writer.commit()
+    return try AdapterFolder(path)
+  }
+
+  @Test("factors without elements, and ranks that make much of little, are refused")
+  func hostileShapes() throws {
+    let folder = try TestFolder()
+    let stem = "model.layers.0.self_attn.q_proj"
+    for (a, b) in [([1, 0], [0, 1]), ([1, 4], [0, 1]), ([1, 0], [4, 1]), ([0, 4], [4, 0])] {
+      let adapter = try adapter(
+        folder("a"), [(stem + ".lora_A.weight", a), (stem + ".lora_B.weight", b)])
+      #expect(throws: ExportError.self) { try AdapterConversion(adapter).write(to: folder("m")) }
+      #expect(!AdapterVerdict(adapter, for: .peft).isAccepted)
+    }
+    // 1 MB that would become 8 GB.
+    let second = "model.layers.1.self_attn.q_proj"
+    let wide = try adapter(
+      folder("a"),
+      [
+        (stem + ".lora_A.weight", [1, 1 << 17]), (stem + ".lora_B.weight", [1, 1]),
+        (second + ".lora_A.weight", [1 << 14, 1]), (second + ".lora_B.weight", [1, 1 << 14]),
+      ], settings: #", "rank_pattern": {"layers.1.self_attn.q_proj": 16384}"#)
+    #expect {
+      try AdapterConversion(wide).write(to: folder("m"))
+    } throws: {
+      ($0 as? ExportError)?.description.contains("differ too much") == true
+    }
+  }
+
+  @Test("PEFT takes what it writes beside LoRA factors, and others are told of it")
+  func companions() throws {
+    let folder = try TestFolder()
+    let stem = "model.layers.0.self_attn.q_proj"
+    let factors = [(stem + ".lora_A.weight", [1, 4]), (stem + ".lora_B.weight", [3, 1])]
+    for (name, shape) in [
+      ("lm_head.weight", [5, 4]), (stem + ".lora_B.bias", [3]),
+      ("model.embed_tokens.token_adapter.trainable_tokens_delta", [2, 4]),
+    ] {
+      let adapter = try adapter(folder("a"), factors + [(name, shape)])
+      let verdict = AdapterVerdict(adapter, for: .peft)
+      #expect(verdict.isAccepted && verdict.notes.contains { $0.contains(name) }, "\(verdict)")
+      for consumer in [AdapterConsumer.vllm, .llamacpp, .mlx] {
+        #expect(!AdapterVerdict(adapter, for: consumer).isAccepted)
+      }
+    }
+  }
+
   @Test("to mlx-lm's form and back gives the same bytes", arguments: ["rslora", "dora"])
   func roundTrip(_ variant: String) throws {
     let folder = try TestFolder()

@@ -126,7 +126,7 @@ struct GGUFExportTests {
     #expect(comparison.meanDivergence <= limits.divergence)
     if type == .f32 { #expect(comparison.maximalLogitChange == 0) }
     try CheckedExport(path: folder("x")).require(
-      comparison, within: .init(divergence: limits.divergence, agreement: 0.5))
+      comparison, within: .init(divergence: limits.divergence, agreement: limits.agreement))
   }
 
   @Test(

@@ -26,6 +26,46 @@ struct MergeTests {
     #expect(checkpoint.contains("lm_head.weight") == (`case`.model == "qwen3"))
   }
 
+  @Test("merging, exporting and comparing end when they are asked to")
+  func stopping() throws {
+    let folder = try TestFolder()
+    try FileSystem.makeFolder(folder("merged"))
+    let weights = try MergedWeights(folder: Fixture.demo, adapter: nil)
+    var piecesLeft = 0
+    weights.isStopRequested = {
+      piecesLeft -= 1
+      return piecesLeft < 0
+    }
+    func expectStopped(_ work: () throws -> Void) {
+      for count in [0, 5] {
+        piecesLeft = count
+        #expect {
+          try work()
+        } throws: {
+          if case ExportError.stopped? = $0 as? ExportError { return true }
+          return false
+        }
+      }
+    }
+    expectStopped { _ = try CheckpointMerge().write(weights, to: folder("merged")) }
+    expectStopped {
+      let place = try CheckedExport(path: folder("model.gguf"))
+      try place.run { path in
+        _ = try GGUFExport(type: .f32, name: "x").write(weights, to: path)
+      } check: { _ in
+      } file: {
+        ExportError.file($0)
+      }
+    }
+    expectStopped {
+      _ = try ModelComparison(
+        of: StreamedModel(BaseWeights(try MergedWeights(folder: Fixture.demo, adapter: nil))),
+        with: StreamedModel(BaseWeights(weights)), on: [Fixture.row(9, vocabulary: 1200)])
+    }
+    #expect(FileSystem.kind(of: folder("merged/model.safetensors")) == nil)
+    #expect(try FileSystem.list(folder.path).filter { $0.kind == .file }.isEmpty)
+  }
+
   @Test("a pass that reads its weights block by block gives the same scores")
   func streamed() throws {
     for adapter in TrainedAdapter.all

@@ -90,6 +90,25 @@ struct WritingTests {
     #expect(try folder.names() == [])
   }
 
+  @Test("a folder that had stepped aside is put back where nothing is in its place")
+  func restoring() throws {
+    let folder = try TestFolder()
+    for name in ["out", ".replaced-other"] {
+      try FileSystem.makeFolder(folder(name))
+      try AtomicFile.write("1", to: folder(name + "/state"))
+    }
+    try FileSystem.rename(folder("out"), to: folder(".replaced-out"))
+    try FolderPublication.restoreReplaced(at: folder("out/"))
+    #expect(try FileSystem.readText(folder("out/state")) == "1")
+    #expect(FileSystem.kind(of: folder(".replaced-out")) == nil)
+    #expect(FileSystem.kind(of: folder("other")) == nil)
+    try FileSystem.makeFolder(folder("other"))
+    try FolderPublication.restoreReplaced(at: folder("other"))
+    #expect(FileSystem.kind(of: folder(".replaced-other/state")) == .file)
+    try FolderPublication.restoreReplaced(at: folder("nothing"))
+    #expect(FileSystem.kind(of: folder("nothing")) == nil)
+  }
+
   @Test("a folder is published whole, and replaced only when asked")
   func publication() throws {
     let folder = try TestFolder()

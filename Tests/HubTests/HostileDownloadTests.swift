@@ -219,6 +219,12 @@ struct Misbehaviour: Sendable, CustomTestStringConvertible {
       request.method == "HEAD"
         ? .answer(200, ["Content-Length": "5", "ETag": "\"../../../evil\""]) : nil
     },
+    Misbehaviour("a size beyond belief", .refused("more than a file can have"), listsDigests: false)
+    { hub, request in
+      let digest = String(repeating: "a", count: 40)
+      return request.method == "HEAD"
+        ? .answer(200, ["Content-Length": "999999999999999999", "ETag": "\"\(digest)\""]) : nil
+    },
     Misbehaviour("a list without end", .refused("at most 100 kB")) { hub, request in
       request.path.hasPrefix("/api/")
         ? .answer(200, body: [UInt8](repeating: 0x20, count: 300_000)) : nil
@@ -262,6 +268,26 @@ struct HostileDownloadTests {
       }
       #expect(!error.description.contains("\n"))
       #expect(!scene.hasReference)
+    }
+    try scene.requireSoundCache()
+  }
+
+  @Test("sizes that add up to more than a number holds are refused")
+  func sizes() throws {
+    let digest = String(repeating: "a", count: 64)
+    let files = (0..<8192).map {
+      #"{"rfilename":"model-\#($0).safetensors","lfs":{"sha256":"\#(digest)","size":\#(1 << 50)}}"#
+    }
+    let list = #"{"sha":"\#(digest.prefix(40))","siblings":[\#(files.joined(separator: ","))]}"#
+    let scene = try HubScene { _, request in
+      request.path.hasPrefix("/api/") ? .answer(200, body: Array(list.utf8)) : nil
+    }
+    var settings = try scene.settings()
+    settings.maximumListingByteCount = 4_000_000
+    #expect {
+      try scene.download(settings)
+    } throws: {
+      ($0 as? HubError)?.description.contains("add up to more than can be") == true
     }
     try scene.requireSoundCache()
   }

@@ -2,6 +2,7 @@
 
 import Glibc
 import QwenModel
+import Tensor
 import Testing
 
 @Suite("Batched decoding")
@@ -125,6 +126,31 @@ struct BatchDecodingTests {
       let number = decoder.add(last)[0]
       try collect(decoder, into: &answers)
       #expect(try answers[number] == alone(model, last))
+    }
+  }
+
+  @Test("what is kept of many short sequences takes the memory of its tokens alone")
+  func keptMemory() async {
+    // In a process of its own: other tests use the same pool at the same time.
+    await #expect(processExitsWith: .success) {
+      let model = try QwenModel.load(directory: Goldens.all[2].directory)
+      let config = model.config
+      let bytesPerToken =
+        2 * config.numHiddenLayers * config.numKeyValueHeads * config.headDim
+        * MemoryLayout<Float>.size
+      let decoder = BatchDecoder(model: model, keptPrefixTokenCount: 500)
+      let before = Device.cpu.memory.liveByteCount
+      for index in 0..<200 as Range<Int32> {
+        let request = DecodingRequest(
+          prompt: [index % 90, index / 90] + (2..<24), maxNewTokens: 1024,
+          stopIDs: Set(0..<Int32(config.vocabSize)), options: .greedy)
+        _ = decoder.add(request)
+        while decoder.count > 0 { _ = try decoder.step() }
+      }
+      let kept = Device.cpu.memory.liveByteCount - before
+      precondition(kept > 400 * bytesPerToken, "\(kept) bytes")
+      precondition(kept < 600 * bytesPerToken, "\(kept) bytes")
+      withExtendedLifetime((model, decoder)) {}
     }
   }
 

@@ -65,7 +65,9 @@ struct Chat: ParsableCommand {
     let answerer = Answerer(
       model: network, encoder: encoder,
       stopIDs: try Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer),
-      sampling: sampling)
+      sampling: sampling,
+      keptTokenCount: questions == nil
+        ? Answerer.dialogueTokenCount : Answerer.conversationTokenCount)
     guard let questions else {
       try Dialogue(answerer: answerer, display: showThinking, system: system).run()
       return

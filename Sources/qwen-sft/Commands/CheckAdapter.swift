@@ -13,11 +13,7 @@ struct CheckAdapter: ParsableCommand {
     commandName: "check-adapter",
     abstract: "Says whether PEFT, vLLM, llama.cpp or mlx-lm take an adapter.")
 
-  @Option(
-    name: [
-      .customLong("adapter"), .customLong("adapter-name-or-path"), .customLong("adapter-dir"),
-    ], help: ArgumentHelp("Folder of the adapter, of PEFT's or mlx-lm's form.", valueName: "dir"))
-  var adapter: String
+  @OptionGroup var source: AdapterFolderOptions
 
   @Option(name: .customLong("for"), help: ArgumentHelp("Who is to take it.", valueName: "program"))
   var consumer: AdapterConsumer
@@ -33,8 +29,7 @@ struct CheckAdapter: ParsableCommand {
 
   mutating func run() throws {
     _ = try common.start()
-    let folder = try AdapterFolder(
-      ModelLocation.current.folder(of: adapter, need: .adapter))
+    let folder = try AdapterFolder(source.folder())
     let verdict = AdapterVerdict(folder, for: consumer, maxLoRARank: maxLoraRank)
     if json {
       try StandardOutput.write(line: verdict.json.serialized())

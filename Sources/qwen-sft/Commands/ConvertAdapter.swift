@@ -12,11 +12,7 @@ struct ConvertAdapter: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert-adapter", abstract: "Converts an adapter between PEFT and mlx-lm.")
 
-  @Option(
-    name: [
-      .customLong("adapter"), .customLong("adapter-name-or-path"), .customLong("adapter-dir"),
-    ], help: ArgumentHelp("Folder of the adapter, of PEFT's or mlx-lm's form.", valueName: "dir"))
-  var adapter: String
+  @OptionGroup var source: AdapterFolderOptions
 
   @Option(help: ArgumentHelp("The form to write.", valueName: "form"))
   var to: AdapterFolder.Form
@@ -24,16 +20,23 @@ struct ConvertAdapter: ParsableCommand {
   @Option(help: ArgumentHelp("Folder for the result.", valueName: "dir"))
   var outputDir: String
 
+  @Flag(help: "Replace a folder that is there.")
+  var overwriteOutputDir = false
+
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
     _ = try common.start()
-    let path = try ModelLocation.current.folder(of: adapter, need: .adapter)
+    let path = try source.folder()
     let folder = try AdapterFolder(path)
     guard folder.form != to else {
-      throw CLIError.argument(option: "to", problem: "\(adapter) has this form already")
+      throw CLIError.argument(option: "to", problem: "\(source.adapter) has this form already")
     }
-    for note in try AdapterConversion(folder).write(to: outputDir) { Diagnostics.notice(note) }
+    let place = try OutputFolder(outputDir, isReplacing: overwriteOutputDir, apartFrom: [path])
+    let publication = try place.publication()
+    let notes = try AdapterConversion(folder).write(to: publication.temporaryPath)
+    try publication.publish(replacing: place.replaces)
+    for note in notes { Diagnostics.notice(note) }
     Diagnostics.notice("\(outputDir): written in the form of \(to == .mlx ? "mlx-lm" : "PEFT")")
   }
 }

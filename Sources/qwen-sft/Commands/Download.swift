@@ -66,7 +66,8 @@ struct Download: ParsableCommand {
     do {
       let repository = try RepositoryName(model)
       let revision = try Revision(revision)
-      if settings.offlineReason != nil, include.isEmpty, localDir == nil,
+      if settings.offlineReason != nil, include.isEmpty, exclude.isEmpty,
+        localDir == nil,
         let folder = try HubCache(settings.cacheFolder).snapshot(
           repository, revision, need: .model)
       {

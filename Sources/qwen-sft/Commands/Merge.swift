@@ -66,6 +66,8 @@ struct Merge: ParsableCommand {
     var merge = CheckpointMerge()
     merge.dtype = dtype
     merge.maxShardSize = maxShardSize.bytes
+    Interrupts.listen()
+    weights.isStopRequested = { Interrupts.isStopRequested }
     let publication = try place.publication()
     let summary = try merge.write(weights, to: publication.temporaryPath)
     if !rows.isEmpty {

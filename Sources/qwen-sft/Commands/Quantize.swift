@@ -1,9 +1,9 @@
 // `qwen-sft quantize`: a checkpoint in 4 bits that transformers and bitsandbytes load.
 
 import ArgumentParser
+import Export
 import Files
 import QwenModel
-import SFT
 import Tensor
 
 /// Writes a model in NF4.
@@ -47,10 +47,12 @@ struct Quantize: ParsableCommand {
     export.computeDTypeName = bf16 ? "bfloat16" : "float32"
     let folder = try model.folder()
     let place = try OutputFolder(outputDir, isReplacing: overwriteOutputDir, apartFrom: [folder])
+    Interrupts.listen()
+    export.isStopRequested = { Interrupts.isStopRequested }
     let publication = try place.publication()
     let summary = try export.write(
       folder, to: publication.temporaryPath,
-      companions: RunArtifacts.tokenizerFiles + ["generation_config.json"], on: device)
+      companions: CheckpointMerge.companions, on: device)
     try publication.publish(replacing: place.replaces)
     Diagnostics.notice(
       "\(outputDir): \(summary.quantizedCount) linear maps quantized, "

@@ -31,7 +31,7 @@ struct ServeCommand: ParsableCommand {
   mutating func run() throws {
     let device = try common.start()
     let folder = try model.folder()
-    let adapters = try adapter.map { try NamedAdapter($0) }
+    let adapters = try adapter.map { try NamedAdapter($0, isOffline: model.offline) }
     let encoder = try ConversationEncoder(folder: folder)
     try encoder.requireTemplate()
     let baseName = server.servedModelName ?? model.model.map(NamedAdapter.lastName) ?? "demo"
@@ -98,20 +98,33 @@ struct NamedAdapter: Sendable {
   let name: String
   let folder: String
 
-  /// - Throws: ``CLIError/argument(option:problem:)`` where `text` is neither NAME=DIR nor DIR.
-  init(_ text: String) throws(CLIError) {
+  /// NAME=DIR or DIR, which may be a name on the hub; it is downloaded where it is not here, unless `isOffline`.
+  ///
+  /// The text is a folder as a whole where there is such a folder, or where a path comes before "=" and no folder behind
+  /// it: runs/lr=2e-4.
+  ///
+  /// - Throws: ``CLIError/argument(option:problem:)`` where `text` is neither.
+  init(_ text: String, isOffline: Bool) throws(CLIError) {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-    let path = String(parts.count == 2 ? parts[1] : parts[0])
-    name = parts.count == 2 ? String(parts[0]) : NamedAdapter.lastName(of: path)
+    func isFolder(_ path: some StringProtocol) -> Bool {
+      FileSystem.kind(of: Environment.current.expanded(String(path))) == .folder
+    }
+    let isPath =
+      parts.count < 2 || isFolder(text) || (parts[0].contains("/") && !isFolder(parts[1]))
+    let path = isPath ? text : String(parts[1])
+    name = isPath ? NamedAdapter.lastName(of: path) : String(parts[0])
     guard !name.isEmpty, name.utf8.count <= 200 else {
       throw .argument(option: "adapter", problem: "expected NAME=DIR, found \(text)")
     }
-    folder = try ModelLocation.current.folder(of: path, need: .adapter)
+    folder = try ModelLocation.current.folder(of: path, need: .adapter, isOffline: isOffline)
   }
 
-  /// The last part of a path; a name on the hub as it is.
+  /// The last part of a path, that of the repository for a snapshot in the Hugging Face cache; a name on the hub as it is.
   static func lastName(of path: String) -> String {
-    if FileSystem.kind(of: path) != .folder { return path }
+    if FileSystem.kind(of: Environment.current.expanded(path)) != .folder { return path }
+    if FileSystem.name(of: FileSystem.parent(of: path)) == "snapshots" {
+      return ModelName.name(ofFolder: path, adapter: nil)
+    }
     return path.split(separator: "/").last.map { String($0) } ?? path
   }
 }

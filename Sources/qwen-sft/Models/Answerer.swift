@@ -36,13 +36,16 @@ final class Answerer {
   private let sampling: SamplingArguments
   private let decoder: BatchDecoder
 
-  /// Tokens of past turns that are not computed again.
-  private static let keptTokenCount = 1 << 14
+  /// Tokens of past turns of a dialogue that are not computed again.
+  static let dialogueTokenCount = 1 << 14
+  /// The same of conversations that may have no more in common than their system message.
+  static let conversationTokenCount = 1 << 11
 
-  /// An answerer with `model`, whose adapter it takes off and puts in where it is wanted.
+  /// An answerer with `model`, whose adapter it takes off and puts in where it is wanted. It keeps keys and values of
+  /// `keptTokenCount` tokens that have gone through the model.
   init(
     model: QwenModel, encoder: ConversationEncoder, stopIDs: Set<Int32>,
-    sampling: SamplingArguments
+    sampling: SamplingArguments, keptTokenCount: Int
   ) {
     self.encoder = encoder
     self.stopIDs = stopIDs
@@ -53,7 +56,7 @@ final class Answerer {
     let routes = AdapterRoutes()
     if hasAdapter { _ = routes.take(from: model) }
     decoder = BatchDecoder(
-      model: model, routes: routes, keptPrefixTokenCount: Answerer.keptTokenCount)
+      model: model, routes: routes, keptPrefixTokenCount: keptTokenCount)
   }
 
   /// The answer to one conversation; `onToken` sees every id but the one that ends it.
@@ -133,9 +136,9 @@ final class Answerer {
       ? answer.ids.dropLast() : answer.ids[...]
   }
 
-  /// The answer's text, without the token that ended it and other special tokens.
+  /// The answer's text, without the token that ended it (special or not) and other special tokens.
   func text(_ answer: Answer) -> String {
-    encoder.tokenizer.decode(answer.ids, skipSpecialTokens: true)
+    encoder.tokenizer.decode(Array(withoutStop(answer)), skipSpecialTokens: true)
   }
 
   /// The answer as `--json` prints it.

@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM become a question that the training loop asks between micro-batches.
+// SIGINT and SIGTERM become a question: the training loop asks it between micro-batches, exports between pieces of weights.
 
 import Glibc
 import Synchronization

@@ -20,6 +20,10 @@ struct OutputFolder {
           option: "output_dir", problem: "\(path) holds \(source), which is read (choose another)")
       }
     }
+    // What a process that was killed while it replaced the folder has left beside it.
+    do throws(FileError) { try FolderPublication.restoreReplaced(at: path) } catch {
+      throw .file(error)
+    }
     switch FileSystem.kind(of: path) {
     case nil: replaces = false
     case .folder?:

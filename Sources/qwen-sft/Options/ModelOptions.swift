@@ -56,6 +56,26 @@ struct AdapterOptions: ParsableArguments {
   }
 }
 
+/// `--adapter` and `--offline` of the commands that look at an adapter alone.
+struct AdapterFolderOptions: ParsableArguments {
+  @Option(
+    name: [
+      .customLong("adapter"), .customLong("adapter-name-or-path"), .customLong("adapter-dir"),
+    ],
+    help: ArgumentHelp(
+      "Folder of the adapter, of PEFT's or mlx-lm's form, or its name on the hub.",
+      valueName: "dir"))
+  var adapter: String
+
+  @Flag(help: "Never use the network: an adapter by name must be in the Hugging Face cache.")
+  var offline = false
+
+  /// The adapter's folder; it is downloaded where it is a name that is not here, unless `offline`.
+  func folder() throws(CLIError) -> String {
+    try ModelLocation.current.folder(of: adapter, need: .adapter, isOffline: offline)
+  }
+}
+
 /// `--bf16` and `--use_qlora`: how weights are kept and computed with.
 struct PrecisionOptions: ParsableArguments {
   @Flag(

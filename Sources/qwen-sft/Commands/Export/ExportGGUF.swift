@@ -84,6 +84,8 @@ struct ExportGGUF: ParsableCommand {
     let name = self.name ?? ModelName.name(ofFolder: folder, adapter: adapter.adapter)
     let export = GGUFExport(type: type, name: name)
     let place = try CheckedExport(path: outputFile)
+    Interrupts.listen()
+    weights.isStopRequested = { Interrupts.isStopRequested }
     var summary: GGUFExport.Summary?
     try place.run { path in
       summary =
@@ -132,7 +134,7 @@ struct ExportGGUF: ParsableCommand {
   private func writeModelfile(_ folder: String) throws {
     let tokenizer = try Tokenizer(directory: folder)
     let ids = try Session.stopIDs(folder, config: .init(directory: folder), tokenizer: tokenizer)
-    let stops = ids.sorted().compactMap { tokenizer.token(for: $0) }
+    let stops = ids.sorted().map { tokenizer.decode([$0]) }.filter { !$0.isEmpty }
     let file = "./" + FileSystem.name(of: outputFile)
     let text = Modelfile(
       from: adapterOnly ? FileSystem.canonicalPath(folder) ?? folder : file,
