@@ -28,10 +28,13 @@ thread_local Device *current = nullptr;
 std::string lastError;
 std::map<uint64_t, std::pair<size_t, size_t>> allocations;  // address → (bytes asked for, bytes mapped)
 std::set<const emu::Kernel *> launched;
-std::map<const void *, int> sharedBytes;  // what a kernel may have beyond 48 KB
+std::map<std::pair<const void *, const void *>, int> sharedBytes;  // what a kernel may have beyond 48 KB on a device
+/// Shared memory that a block may ask for: the last device has as much as GPUs that are not for data centres.
+int sharedBytesPerBlock(int ordinal) { return ordinal == deviceCount - 1 ? 99 << 10 : 227 << 10; }
 // Of the calling thread, so that tests beside it see nothing of it.
 thread_local std::string failingCall;
 thread_local int callsUntilFailure = -1, failureStatus = 0;
+thread_local std::map<int, int> attributes;  // values that a test has asked for
 
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name) {
@@ -59,11 +62,15 @@ int cuDeviceGetName(char *name, int length, int device) {
   CALL snprintf(name, size_t(length), "CPU emulation of CUDA, order %d", device);
   return 0;
 }
-int cuDeviceGetAttribute(int *value, int attribute, int) {
-  CALL switch (attribute) {
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  CALL if (const auto found = attributes.find(attribute); found != attributes.end()) {
+    *value = found->second;
+    return 0;
+  }
+  switch (attribute) {
     case 16: *value = 4; break;            // multiprocessors
     case 75: *value = 9; break;            // compute capability
-    case 97: *value = 227 << 10; break;    // shared memory a block
+    case 97: *value = sharedBytesPerBlock(device); break;
     case 115: *value = 1; break;           // memory pools
     default: *value = 0;
   }
@@ -102,9 +109,10 @@ int cuModuleGetFunction(void **function, void *, const char *name) {
   return 500;
 }
 int cuFuncSetAttribute(void *function, int attribute, int value) {
-  CALL if (attribute != 8 || value > 227 << 10) return 1;
+  CALL if (!current) return 201;
+  if (attribute != 8 || value > sharedBytesPerBlock(current->ordinal)) return 1;
   const std::lock_guard<std::mutex> lock(mutex);
-  sharedBytes[function] = value;
+  sharedBytes[{function, current}] = value;
   return 0;
 }
 
@@ -114,7 +122,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   const auto *kernel = static_cast<emu::Kernel *>(function);
   const std::lock_guard<std::mutex> lock(mutex);
   launched.insert(kernel);
-  if (shared > 48 << 10 && int(shared) > sharedBytes[function]) return 1;
+  if (shared > 48 << 10 && int(shared) > sharedBytes[{function, current}]) return 1;
   if (emu::launch(*kernel, {gx, gy, gz}, {bx, by, bz}, shared, params, unsigned(current->ordinal))) return 0;
   lastError = emu::error;  // for cuGetErrorString
   return emu::error.find("illegal address") != std::string::npos ? 700 : 719;
@@ -213,6 +221,7 @@ bool standin::isDeviceMemory(const void *address, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex);
   return isInside(reinterpret_cast<uint64_t>(address), bytes);
 }
+bool standin::hasContext() { return current; }
 int standin::plannedFailure(const char *name) { return ::plannedFailure(name); }
 
 extern "C" {
@@ -241,6 +250,11 @@ void emulator_fail(const char *name, int calls, int status) {
   callsUntilFailure = calls;
   failureStatus = status;
 }
+void emulator_attribute(int attribute, int value) {
+  if (value < 0) attributes.erase(attribute);
+  else attributes[attribute] = value;
+}
+int emulator_descriptions(void) { return standin::descriptions(); }
 int emulator_device_count(void) { return deviceCount; }
 int emulator_kernels_run(int *count) {
   const std::lock_guard<std::mutex> lock(mutex);

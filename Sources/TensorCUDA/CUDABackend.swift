@@ -74,7 +74,7 @@ package final class CUDABackend: Backend {
   }
 
   /// The kernel that was queued last, "none" before the first.
-  var lastKernelName: String { lastKernel.withLock { $0 }?.name ?? "none" }
+  package var lastKernelName: String { lastKernel.withLock { $0 }?.name ?? "none" }
 
   /// Blocks of 256 threads for `count` elements of which a thread has `perThread`.
   func blocks(_ count: Int, perThread: Int = 1) -> (x: Int, y: Int) {
