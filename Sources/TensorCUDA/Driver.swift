@@ -75,6 +75,13 @@ package struct Driver: Sendable {
     synchronizeStream = try source.function("cuStreamSynchronize")
   }
 
+  /// The newest CUDA that the driver knows, 12080 for 12.8. It needs no device.
+  func version() throws(DeviceError) -> Int {
+    var version: Int32 = 0
+    try check(driverVersion(&version), "cuDriverGetVersion")
+    return Int(version)
+  }
+
   /// Throws what `status` says unless it is success; `call` names the function, and the kernel where there is one.
   func check(_ status: Status, _ call: @autoclosure () -> String) throws(DeviceError) {
     if status != 0 { throw failure(status, call()) }
