@@ -135,6 +135,7 @@ int cublasLtMatmul(void *, void *description, const void *alpha, const void *A, 
                    const void *beta, const void *C, void *c, void *D, void *d, const uint64_t *algorithm, void *workspace,
                    size_t workspaceBytes, void *) {
   if (const int status = standin::plannedFailure(__func__)) return status;
+  if (!standin::hasContext()) return 1;
   const auto &desc = *static_cast<Description *>(description);
   const auto &la = *static_cast<Layout *>(a), &lb = *static_cast<Layout *>(b), &lc = *static_cast<Layout *>(c);
   uint64_t m, n, k;

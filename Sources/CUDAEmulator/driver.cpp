@@ -2,9 +2,12 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <vector>
 
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <cstdlib>
 
 #include "CUDAEmulator.h"
 #include "emulator.h"
@@ -14,9 +17,16 @@ namespace {
 constexpr int deviceCount = 4;
 constexpr size_t memoryBytes = size_t(8) << 30;
 
+/// A copy from the host that has not been done: it is as late as the order of the stream allows.
+struct Transfer {
+  uint64_t to;
+  const void *from;
+  size_t bytes;
+};
 struct Device {
   int ordinal;
   size_t used = 0;
+  std::vector<Transfer> transfers;
 };
 struct Event {
   double milliseconds;
@@ -44,6 +54,12 @@ int plannedFailure(const char *name) {
 #define CALL                                       \
   if (const int status = plannedFailure(__func__)) \
     return status;
+
+/// Does the copies from the host that are due; the lock is held.
+void land(Device *device) {
+  for (const auto &t : device->transfers) memcpy(reinterpret_cast<void *>(t.to), t.from, t.bytes);
+  device->transfers.clear();
+}
 
 size_t pageSize() {
   static const size_t size = size_t(sysconf(_SC_PAGESIZE));
@@ -122,6 +138,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   const auto *kernel = static_cast<emu::Kernel *>(function);
   const std::lock_guard<std::mutex> lock(mutex);
   launched.insert(kernel);
+  land(current);
   if (shared > 48 << 10 && int(shared) > sharedBytes[{function, current}]) return 1;
   if (emu::launch(*kernel, {gx, gy, gz}, {bx, by, bz}, shared, params, unsigned(current->ordinal))) return 0;
   lastError = emu::error;  // for cuGetErrorString
@@ -149,6 +166,7 @@ int cuMemFreeAsync(uint64_t address, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = allocations.find(address);
   if (found == allocations.end()) return 1;
+  land(current);
   const auto [bytes, mapped] = found->second;
   munmap(reinterpret_cast<void *>(address / pageSize() * pageSize()), 0 + mapped);
   current->used -= bytes;
@@ -164,12 +182,18 @@ bool isInside(uint64_t address, size_t bytes) {
 }
 int copy(uint64_t checked, void *to, const void *from, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (!current) return 201;
   if (!isInside(checked, bytes)) return 1;
+  land(current);
   memcpy(to, from, bytes);
   return 0;
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
-  CALL return copy(to, reinterpret_cast<void *>(to), from, bytes);
+  CALL if (!current) return 201;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!isInside(to, bytes)) return 1;
+  current->transfers.push_back({to, from, bytes});
+  return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
   CALL return copy(from, to, reinterpret_cast<void *>(from), bytes);
@@ -183,7 +207,24 @@ int cuStreamCreate(void **stream, unsigned) {
   *stream = current;
   return 0;
 }
-int cuStreamSynchronize(void *) { CALL return 0; }
+void landAll(Device *device) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (device) land(device);
+}
+int cuStreamSynchronize(void *stream) {
+  CALL landAll(static_cast<Device *>(stream));
+  return 0;
+}
+int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+  CALL if (!current) return 201;
+  *memory = malloc(bytes);
+  return *memory ? 0 : 2;
+}
+int cuMemFreeHost(void *memory) {
+  CALL landAll(current);
+  free(memory);
+  return 0;
+}
 int cuEventCreate(void **event, unsigned) { CALL *event = new Event{}; return 0; }
 int cuEventDestroy_v2(void *event) { CALL delete static_cast<Event *>(event); return 0; }
 int cuEventRecord(void *event, void *) {
@@ -192,7 +233,10 @@ int cuEventRecord(void *event, void *) {
   static_cast<Event *>(event)->milliseconds = double(now.tv_sec) * 1e3 + double(now.tv_nsec) * 1e-6;
   return 0;
 }
-int cuEventSynchronize(void *) { CALL return 0; }
+int cuEventSynchronize(void *) {
+  CALL landAll(current);
+  return 0;
+}
 int cuEventElapsedTime(float *milliseconds, void *from, void *to) {
   CALL *milliseconds = float(static_cast<Event *>(to)->milliseconds - static_cast<Event *>(from)->milliseconds);
   return 0;
@@ -221,7 +265,10 @@ bool standin::isDeviceMemory(const void *address, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex);
   return isInside(reinterpret_cast<uint64_t>(address), bytes);
 }
-bool standin::hasContext() { return current; }
+bool standin::hasContext() {
+  landAll(current);
+  return current;
+}
 int standin::plannedFailure(const char *name) { return ::plannedFailure(name); }
 
 extern "C" {
@@ -237,6 +284,7 @@ void *emulator_symbol(const char *name) {
       ENTRY(cuModuleLoadData), ENTRY(cuModuleGetFunction), ENTRY(cuFuncSetAttribute), ENTRY(cuLaunchKernel),
       ENTRY(cuMemAllocAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemcpyHtoDAsync_v2), ENTRY(cuMemcpyDtoHAsync_v2),
       ENTRY(cuMemcpyDtoDAsync_v2), ENTRY(cuStreamCreate), ENTRY(cuStreamSynchronize), ENTRY(cuEventCreate),
+      ENTRY(cuMemHostAlloc), ENTRY(cuMemFreeHost),
       ENTRY(cuEventDestroy_v2), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize), ENTRY(cuEventElapsedTime),
       ENTRY(cuGetErrorString),
   };

@@ -9,7 +9,7 @@ void *blasSymbol(const char *name);
 int descriptions();
 /// Whether the bytes lie in one buffer of the device.
 bool isDeviceMemory(const void *address, size_t bytes);
-/// Whether this thread has a device's context.
+/// Whether this thread has a device's context; copies to it from the host are then done.
 bool hasContext();
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name);

@@ -17,6 +17,7 @@ package final class CUDABackend: Backend {
   /// What is missing and makes the device slower, a line each.
   package let remarks: [String]
   let attentionPlans: AttentionPlans
+  let staging: StagingRing
   private let lastKernel = Mutex<Kernel?>(nil)
 
   /// The device `ordinal` of a driver.
@@ -45,6 +46,7 @@ package final class CUDABackend: Backend {
     self.products = products
     self.remarks = remarks
     attentionPlans = AttentionPlans()
+    staging = StagingRing(context)
   }
 
   deinit {
