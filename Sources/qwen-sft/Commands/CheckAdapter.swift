@@ -32,7 +32,7 @@ struct CheckAdapter: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let folder = try AdapterFolder(
       ModelLocation.current.folder(of: adapter, need: .adapter))
     let verdict = AdapterVerdict(folder, for: consumer, maxLoRARank: maxLoraRank)

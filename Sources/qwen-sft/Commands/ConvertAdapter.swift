@@ -27,7 +27,7 @@ struct ConvertAdapter: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let path = try ModelLocation.current.folder(of: adapter, need: .adapter)
     let folder = try AdapterFolder(path)
     guard folder.form != to else {
