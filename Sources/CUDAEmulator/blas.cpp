@@ -15,6 +15,9 @@ struct Layout {
   uint64_t rows, columns;
   int64_t ld;
 };
+struct Preference {
+  uint32_t reductionSchemes = 7;  // none, in place, in the compute type, and in the result's type
+};
 /// cublasLtMatmulHeuristicResult_t.
 struct Heuristic {
   uint64_t algorithm[8];
@@ -24,25 +27,29 @@ struct Heuristic {
   int reserved[4];
 };
 
-int cublasLtCreate(void **handle) {
-  if (const int status = standin::plannedFailure(__func__)) return status;
-  *handle = new int(0);
+// Made by this thread and not destroyed.
+thread_local int alive = 0;
+template <class T, class... A> int make(const char *call, void **handle, A... values) {
+  if (const int status = standin::plannedFailure(call)) return status;
+  *handle = new T{values...};
+  ++alive;
   return 0;
 }
-int cublasLtDestroy(void *handle) {
-  delete static_cast<int *>(handle);
+template <class T> int destroy(void *handle) {
+  delete static_cast<T *>(handle);
+  --alive;
   return 0;
 }
+
+int cublasLtCreate(void **handle) { return make<int>(__func__, handle, 0); }
+int cublasLtDestroy(void *handle) { return destroy<int>(handle); }
 size_t cublasLtGetVersion() { return 130100; }
 int cublasLtMatmulDescCreate(void **description, int computeType, int scaleType) {
-  *description = new Description{computeType, scaleType};
-  return 0;
+  return make<Description>(__func__, description, computeType, scaleType);
 }
-int cublasLtMatmulDescDestroy(void *description) {
-  delete static_cast<Description *>(description);
-  return 0;
-}
+int cublasLtMatmulDescDestroy(void *description) { return destroy<Description>(description); }
 int cublasLtMatmulDescSetAttribute(void *description, int attribute, const void *value, size_t size) {
+  if (const int status = standin::plannedFailure(__func__)) return status;
   auto *d = static_cast<Description *>(description);
   if (size != 4 || (attribute != 3 && attribute != 4)) return 7;
   memcpy(attribute == 3 ? &d->transA : &d->transB, value, 4);
@@ -50,22 +57,17 @@ int cublasLtMatmulDescSetAttribute(void *description, int attribute, const void 
 }
 int cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t columns, int64_t ld) {
   if (rows == 0 || columns == 0 || ld < int64_t(rows)) return 7;
-  *layout = new Layout{type, rows, columns, ld};
-  return 0;
+  return make<Layout>(__func__, layout, type, rows, columns, ld);
 }
-int cublasLtMatrixLayoutDestroy(void *layout) {
-  delete static_cast<Layout *>(layout);
-  return 0;
-}
-int cublasLtMatmulPreferenceCreate(void **preference) {
-  *preference = new int(0);
-  return 0;
-}
-int cublasLtMatmulPreferenceDestroy(void *preference) {
-  delete static_cast<int *>(preference);
-  return 0;
-}
-int cublasLtMatmulPreferenceSetAttribute(void *, int attribute, const void *, size_t size) {
+int cublasLtMatrixLayoutDestroy(void *layout) { return destroy<Layout>(layout); }
+int cublasLtMatmulPreferenceCreate(void **preference) { return make<Preference>(__func__, preference); }
+int cublasLtMatmulPreferenceDestroy(void *preference) { return destroy<Preference>(preference); }
+int cublasLtMatmulPreferenceSetAttribute(void *preference, int attribute, const void *value, size_t size) {
+  if (const int status = standin::plannedFailure(__func__)) return status;
+  if (attribute == 3 && size == 4) {
+    memcpy(&static_cast<Preference *>(preference)->reductionSchemes, value, 4);
+    return 0;
+  }
   return (attribute == 1 && size == 8) || (attribute >= 5 && attribute <= 8 && size == 4) ? 0 : 7;
 }
 
@@ -77,9 +79,12 @@ bool sizes(const Description &d, const Layout &a, const Layout &b, const Layout 
   return (d.transB ? b.columns : b.rows) == k && c.rows == m && c.columns == n;
 }
 
-int cublasLtMatmulAlgoGetHeuristic(void *, void *description, void *a, void *b, void *c, void *d, void *, int requested,
-                                   Heuristic *results, int *count) {
+int cublasLtMatmulAlgoGetHeuristic(void *, void *description, void *a, void *b, void *c, void *d, void *preference,
+                                   int requested, Heuristic *results, int *count) {
   if (const int status = standin::plannedFailure(__func__)) return status;
+  // The choice asks for the device; partial sums in bfloat16 are not exact enough.
+  if (!standin::hasContext()) return 1;
+  if (static_cast<Preference *>(preference)->reductionSchemes != 2) return 7;
   uint64_t m, n, k;
   if (requested < 1 || !sizes(*static_cast<Description *>(description), *static_cast<Layout *>(a),
                               *static_cast<Layout *>(b), *static_cast<Layout *>(c), m, n, k) ||
@@ -130,6 +135,7 @@ int cublasLtMatmul(void *, void *description, const void *alpha, const void *A, 
                    const void *beta, const void *C, void *c, void *D, void *d, const uint64_t *algorithm, void *workspace,
                    size_t workspaceBytes, void *) {
   if (const int status = standin::plannedFailure(__func__)) return status;
+  if (!standin::hasContext()) return 1;
   const auto &desc = *static_cast<Description *>(description);
   const auto &la = *static_cast<Layout *>(a), &lb = *static_cast<Layout *>(b), &lc = *static_cast<Layout *>(c);
   uint64_t m, n, k;
@@ -148,6 +154,8 @@ int cublasLtMatmul(void *, void *description, const void *alpha, const void *A, 
   return 0;
 }
 }  // namespace
+
+int standin::descriptions() { return alive; }
 
 void *standin::blasSymbol(const char *name) {
 #define ENTRY(f) {#f, reinterpret_cast<void *>(f)}

@@ -2,9 +2,12 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <vector>
 
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <cstdlib>
 
 #include "CUDAEmulator.h"
 #include "emulator.h"
@@ -14,9 +17,16 @@ namespace {
 constexpr int deviceCount = 4;
 constexpr size_t memoryBytes = size_t(8) << 30;
 
+/// A copy from the host that has not been done: it is as late as the order of the stream allows.
+struct Transfer {
+  uint64_t to;
+  const void *from;
+  size_t bytes;
+};
 struct Device {
   int ordinal;
   size_t used = 0;
+  std::vector<Transfer> transfers;
 };
 struct Event {
   double milliseconds;
@@ -28,10 +38,13 @@ thread_local Device *current = nullptr;
 std::string lastError;
 std::map<uint64_t, std::pair<size_t, size_t>> allocations;  // address → (bytes asked for, bytes mapped)
 std::set<const emu::Kernel *> launched;
-std::map<const void *, int> sharedBytes;  // what a kernel may have beyond 48 KB
+std::map<std::pair<const void *, const void *>, int> sharedBytes;  // what a kernel may have beyond 48 KB on a device
+/// Shared memory that a block may ask for: the last device has as much as GPUs that are not for data centres.
+int sharedBytesPerBlock(int ordinal) { return ordinal == deviceCount - 1 ? 99 << 10 : 227 << 10; }
 // Of the calling thread, so that tests beside it see nothing of it.
 thread_local std::string failingCall;
 thread_local int callsUntilFailure = -1, failureStatus = 0;
+thread_local std::map<int, int> attributes;  // values that a test has asked for
 
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name) {
@@ -41,6 +54,12 @@ int plannedFailure(const char *name) {
 #define CALL                                       \
   if (const int status = plannedFailure(__func__)) \
     return status;
+
+/// Does the copies from the host that are due; the lock is held.
+void land(Device *device) {
+  for (const auto &t : device->transfers) memcpy(reinterpret_cast<void *>(t.to), t.from, t.bytes);
+  device->transfers.clear();
+}
 
 size_t pageSize() {
   static const size_t size = size_t(sysconf(_SC_PAGESIZE));
@@ -59,11 +78,15 @@ int cuDeviceGetName(char *name, int length, int device) {
   CALL snprintf(name, size_t(length), "CPU emulation of CUDA, order %d", device);
   return 0;
 }
-int cuDeviceGetAttribute(int *value, int attribute, int) {
-  CALL switch (attribute) {
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  CALL if (const auto found = attributes.find(attribute); found != attributes.end()) {
+    *value = found->second;
+    return 0;
+  }
+  switch (attribute) {
     case 16: *value = 4; break;            // multiprocessors
     case 75: *value = 9; break;            // compute capability
-    case 97: *value = 227 << 10; break;    // shared memory a block
+    case 97: *value = sharedBytesPerBlock(device); break;
     case 115: *value = 1; break;           // memory pools
     default: *value = 0;
   }
@@ -102,9 +125,10 @@ int cuModuleGetFunction(void **function, void *, const char *name) {
   return 500;
 }
 int cuFuncSetAttribute(void *function, int attribute, int value) {
-  CALL if (attribute != 8 || value > 227 << 10) return 1;
+  CALL if (!current) return 201;
+  if (attribute != 8 || value > sharedBytesPerBlock(current->ordinal)) return 1;
   const std::lock_guard<std::mutex> lock(mutex);
-  sharedBytes[function] = value;
+  sharedBytes[{function, current}] = value;
   return 0;
 }
 
@@ -114,7 +138,8 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   const auto *kernel = static_cast<emu::Kernel *>(function);
   const std::lock_guard<std::mutex> lock(mutex);
   launched.insert(kernel);
-  if (shared > 48 << 10 && int(shared) > sharedBytes[function]) return 1;
+  land(current);
+  if (shared > 48 << 10 && int(shared) > sharedBytes[{function, current}]) return 1;
   if (emu::launch(*kernel, {gx, gy, gz}, {bx, by, bz}, shared, params, unsigned(current->ordinal))) return 0;
   lastError = emu::error;  // for cuGetErrorString
   return emu::error.find("illegal address") != std::string::npos ? 700 : 719;
@@ -141,6 +166,7 @@ int cuMemFreeAsync(uint64_t address, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = allocations.find(address);
   if (found == allocations.end()) return 1;
+  land(current);
   const auto [bytes, mapped] = found->second;
   munmap(reinterpret_cast<void *>(address / pageSize() * pageSize()), 0 + mapped);
   current->used -= bytes;
@@ -156,12 +182,18 @@ bool isInside(uint64_t address, size_t bytes) {
 }
 int copy(uint64_t checked, void *to, const void *from, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (!current) return 201;
   if (!isInside(checked, bytes)) return 1;
+  land(current);
   memcpy(to, from, bytes);
   return 0;
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
-  CALL return copy(to, reinterpret_cast<void *>(to), from, bytes);
+  CALL if (!current) return 201;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!isInside(to, bytes)) return 1;
+  current->transfers.push_back({to, from, bytes});
+  return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
   CALL return copy(from, to, reinterpret_cast<void *>(from), bytes);
@@ -175,7 +207,24 @@ int cuStreamCreate(void **stream, unsigned) {
   *stream = current;
   return 0;
 }
-int cuStreamSynchronize(void *) { CALL return 0; }
+void landAll(Device *device) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (device) land(device);
+}
+int cuStreamSynchronize(void *stream) {
+  CALL landAll(static_cast<Device *>(stream));
+  return 0;
+}
+int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+  CALL if (!current) return 201;
+  *memory = malloc(bytes);
+  return *memory ? 0 : 2;
+}
+int cuMemFreeHost(void *memory) {
+  CALL landAll(current);
+  free(memory);
+  return 0;
+}
 int cuEventCreate(void **event, unsigned) { CALL *event = new Event{}; return 0; }
 int cuEventDestroy_v2(void *event) { CALL delete static_cast<Event *>(event); return 0; }
 int cuEventRecord(void *event, void *) {
@@ -184,7 +233,10 @@ int cuEventRecord(void *event, void *) {
   static_cast<Event *>(event)->milliseconds = double(now.tv_sec) * 1e3 + double(now.tv_nsec) * 1e-6;
   return 0;
 }
-int cuEventSynchronize(void *) { CALL return 0; }
+int cuEventSynchronize(void *) {
+  CALL landAll(current);
+  return 0;
+}
 int cuEventElapsedTime(float *milliseconds, void *from, void *to) {
   CALL *milliseconds = float(static_cast<Event *>(to)->milliseconds - static_cast<Event *>(from)->milliseconds);
   return 0;
@@ -213,6 +265,10 @@ bool standin::isDeviceMemory(const void *address, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex);
   return isInside(reinterpret_cast<uint64_t>(address), bytes);
 }
+bool standin::hasContext() {
+  landAll(current);
+  return current;
+}
 int standin::plannedFailure(const char *name) { return ::plannedFailure(name); }
 
 extern "C" {
@@ -228,6 +284,7 @@ void *emulator_symbol(const char *name) {
       ENTRY(cuModuleLoadData), ENTRY(cuModuleGetFunction), ENTRY(cuFuncSetAttribute), ENTRY(cuLaunchKernel),
       ENTRY(cuMemAllocAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemcpyHtoDAsync_v2), ENTRY(cuMemcpyDtoHAsync_v2),
       ENTRY(cuMemcpyDtoDAsync_v2), ENTRY(cuStreamCreate), ENTRY(cuStreamSynchronize), ENTRY(cuEventCreate),
+      ENTRY(cuMemHostAlloc), ENTRY(cuMemFreeHost),
       ENTRY(cuEventDestroy_v2), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize), ENTRY(cuEventElapsedTime),
       ENTRY(cuGetErrorString),
   };
@@ -241,6 +298,11 @@ void emulator_fail(const char *name, int calls, int status) {
   callsUntilFailure = calls;
   failureStatus = status;
 }
+void emulator_attribute(int attribute, int value) {
+  if (value < 0) attributes.erase(attribute);
+  else attributes[attribute] = value;
+}
+int emulator_descriptions(void) { return standin::descriptions(); }
 int emulator_device_count(void) { return deviceCount; }
 int emulator_kernels_run(int *count) {
   const std::lock_guard<std::mutex> lock(mutex);

@@ -5,8 +5,12 @@
 namespace standin {
 /// A function of cuBLASLt by its name, nullptr where there is none.
 void *blasSymbol(const char *name);
+/// Descriptions and handles of cuBLASLt of this thread that are not destroyed.
+int descriptions();
 /// Whether the bytes lie in one buffer of the device.
 bool isDeviceMemory(const void *address, size_t bytes);
+/// Whether this thread has a device's context; copies to it from the host are then done.
+bool hasContext();
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name);
 }  // namespace standin

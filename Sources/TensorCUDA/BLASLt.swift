@@ -6,6 +6,8 @@ package import Tensor
 package struct BLASLt: Sendable {
   typealias Handle = UnsafeMutableRawPointer
   typealias Status = Int32
+  /// The function that gives the version.
+  typealias Version = @convention(c) () -> Int
 
   /// The library.
   package let source: SymbolSource
@@ -13,12 +15,15 @@ package struct BLASLt: Sendable {
   package let version: Int
 
   let create: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>) -> Status
+  let destroy: @convention(c) @Sendable (Handle?) -> Status
   let createDescription:
     @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Int32, Int32) -> Status
+  let destroyDescription: @convention(c) @Sendable (Handle?) -> Status
   let setDescriptionAttribute:
     @convention(c) @Sendable (Handle?, Int32, UnsafeRawPointer, Int) -> Status
   let createLayout:
     @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Int32, UInt64, UInt64, Int64) -> Status
+  let destroyLayout: @convention(c) @Sendable (Handle?) -> Status
   let createPreference: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>) -> Status
   let destroyPreference: @convention(c) @Sendable (Handle?) -> Status
   let setPreferenceAttribute:
@@ -39,15 +44,18 @@ package struct BLASLt: Sendable {
   package init(_ source: SymbolSource) throws(DeviceError) {
     self.source = source
     create = try source.function("cublasLtCreate")
+    destroy = try source.function("cublasLtDestroy")
     createDescription = try source.function("cublasLtMatmulDescCreate")
+    destroyDescription = try source.function("cublasLtMatmulDescDestroy")
     setDescriptionAttribute = try source.function("cublasLtMatmulDescSetAttribute")
     createLayout = try source.function("cublasLtMatrixLayoutCreate")
+    destroyLayout = try source.function("cublasLtMatrixLayoutDestroy")
     createPreference = try source.function("cublasLtMatmulPreferenceCreate")
     destroyPreference = try source.function("cublasLtMatmulPreferenceDestroy")
     setPreferenceAttribute = try source.function("cublasLtMatmulPreferenceSetAttribute")
     heuristic = try source.function("cublasLtMatmulAlgoGetHeuristic")
     multiply = try source.function("cublasLtMatmul")
-    version = try source.function("cublasLtGetVersion", as: (@convention(c) () -> Int).self)()
+    version = try source.function("cublasLtGetVersion", as: Version.self)()
   }
 
   /// CUDA_R_32F, CUDA_R_64F and CUDA_R_16BF.
@@ -68,8 +76,13 @@ package struct BLASLt: Sendable {
     static let transposeA: Int32 = 3
     static let transposeB: Int32 = 4
     static let workspaceByteCount: Int32 = 1
+    static let reductionSchemes: Int32 = 3
     static let alignments: ClosedRange<Int32> = 5...8
   }
+
+  /// The mask of CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE: partial sums of a product whose depth is split are kept in the type
+  /// of the sums, never in that of the result.
+  static let reductionInComputeType: UInt32 = 2
 
   /// Bytes of a `cublasLtMatmulHeuristicResult_t`: eight words of the algorithm, the workspace's size, state, waves and
   /// four reserved words.

@@ -19,8 +19,10 @@ private struct AttentionArgument: BitwiseCopyable {
 }
 
 extension CUDABackend: AttentionKernels {
-  /// Rows of a block of the general kernels, and rows of the other side that are in shared memory at a time.
-  private static let (rows, step) = (16, 32)
+  /// Rows of the other side that the general kernels have in shared memory at a time.
+  private static let step = 32
+  /// Queries from which on the kernels on tensor cores are worth their tiles of 64 rows.
+  private static let flashQueryCount = 16
   /// The largest head dim of the general kernels.
   private static let largestHeadDim = 256
 
@@ -28,16 +30,16 @@ extension CUDABackend: AttentionKernels {
     q: Operand, k: Operand, v: Operand, shape: AttentionShape, into out: Destination,
     logSumExp: Destination
   ) {
-    if let flash = flash(q.dtype, shape, addresses: [q.address, k.address, v.address]),
-      shape.queryCount >= Self.rows
+    if shape.queryCount >= Self.flashQueryCount,
+      let flash = flash(q.dtype, shape, [q, k, v], needing: \.forwardByteCount)
     {
       return flashForward(flash, q, k, v, shape, out, logSumExp)
     }
     requireKernel(q.dtype, shape)
-    let tiles = attentionPlans.tiles(.init(.queries, height: Self.rows, shape), on: self)
+    let tiles = attentionPlans.tiles(.init(.queries, height: rows(q.dtype), shape), on: self)
     launch(
       Kernel("attention", "attention", q.dtype), grid: (x: tiles.count, y: shape.heads),
-      block: (128, 1), sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 1, weights: 1),
+      block: (128, 1), sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 1),
       q.pointer, k.pointer, v.pointer, out.pointer, logSumExp.pointer, UInt64(tiles.buffer.address),
       AttentionArgument(shape))
   }
@@ -52,39 +54,44 @@ extension CUDABackend: AttentionKernels {
     )
     let rows = shape.queryCount * shape.heads
     let delta = scratch(q.dtype.accumulation, rows)
+    // The lists of tiles take memory as well, and must not be given that of delta.
+    defer { withExtendedLifetime(delta) {} }
     launch(
       Kernel("attention", "attention_delta", q.dtype), grid: (x: (rows + 7) / 8, y: 1),
       block: (32, 8), dOut.pointer, out.pointer, delta.destination.pointer,
       Int32(shape.queryCount), Int32(shape.heads), Int32(shape.headDim))
-    if let flash = flash(
-      q.dtype, shape, addresses: [dOut.address, q.address, k.address, v.address])
-    {
+    if let flash = flash(q.dtype, shape, [dOut, q, k, v], needing: \.backwardByteCount) {
       return flashBackward(
         flash, dOut, q, k, v, logSumExp, delta.destination.operand, shape, dq, dk, dv)
     }
     requireKernel(q.dtype, shape)
     let argument = AttentionArgument(shape)
-    let queryTiles = attentionPlans.tiles(.init(.queries, height: Self.rows, shape), on: self)
+    let height = self.rows(q.dtype)
+    let queryTiles = attentionPlans.tiles(.init(.queries, height: height, shape), on: self)
     launch(
       Kernel("attention", "attention_dq", q.dtype), grid: (x: queryTiles.count, y: shape.heads),
-      block: (128, 1), sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 2, weights: 1),
+      block: (128, 1), sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 2),
       dOut.pointer, q.pointer, k.pointer, v.pointer, logSumExp.pointer, delta.destination.pointer,
       dq.pointer, UInt64(queryTiles.buffer.address), argument)
-    let keyTiles = attentionPlans.tiles(.init(.keys, height: Self.rows, shape), on: self)
+    let keyTiles = attentionPlans.tiles(.init(.keys, height: height, shape), on: self)
     launch(
       Kernel("attention", "attention_dkv", q.dtype),
       grid: (x: keyTiles.count, y: shape.keyValueHeads), block: (128, 1),
-      sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 2, weights: 2), dOut.pointer,
+      sharedByteCount: sharedByteCount(q.dtype, shape, rowTiles: 2), dOut.pointer,
       q.pointer, k.pointer, v.pointer, logSumExp.pointer, delta.destination.pointer, dk.pointer,
       dv.pointer, UInt64(keyTiles.buffer.address), argument)
   }
 
   /// The kernels on tensor cores for a call, nil where they do not take it: they need bfloat16, a head dim of their own,
-  /// addresses at multiples of 16 bytes, and much shared memory for the largest dim.
-  private func flash(_ dtype: DType, _ shape: AttentionShape, addresses: [UInt]) -> FlashSizes? {
+  /// addresses at multiples of 16 bytes, and so much shared memory a block. Of the 99 KB of GPUs that are not for data
+  /// centres all take 64 and 128; of 256 forward does, and backward lacks 256 bytes.
+  private func flash(
+    _ dtype: DType, _ shape: AttentionShape, _ operands: [Operand],
+    needing byteCount: (FlashSizes) -> Int
+  ) -> FlashSizes? {
     guard dtype == .bfloat16, let sizes = FlashSizes(headDim: shape.headDim),
-      sizes.largestByteCount <= context.sharedMemoryPerBlock,
-      addresses.allSatisfy({ $0 % 16 == 0 })
+      byteCount(sizes) <= context.sharedMemoryPerBlock,
+      operands.allSatisfy({ $0.address % 16 == 0 })
     else { return nil }
     return sizes
   }
@@ -121,12 +128,16 @@ extension CUDABackend: AttentionKernels {
       dv.pointer, UInt64(keyTiles.buffer.address), argument)
   }
 
+  /// Rows of a block of the general kernels. In float64, which is there for gradient checks, they are so few that every head
+  /// dim fits into 99 KB.
+  private func rows(_ dtype: DType) -> Int { dtype == .float64 ? 8 : 16 }
+
   /// Shared memory of a general kernel: tiles of rows, one tile of the other side, and weights of a tile by the other.
   private func sharedByteCount(
-    _ dtype: DType, _ shape: AttentionShape, rowTiles: Int, weights: Int
+    _ dtype: DType, _ shape: AttentionShape, rowTiles: Int
   ) -> Int {
-    (rowTiles * Self.rows * shape.headDim + Self.step * (shape.headDim + 1)
-      + weights * Self.rows * Self.step) * dtype.accumulation.byteWidth
+    (rowTiles * rows(dtype) * shape.headDim + Self.step * (shape.headDim + 1)
+      + rows(dtype) * Self.step) * dtype.accumulation.byteWidth
   }
 
   private func requireKernel(_ dtype: DType, _ shape: AttentionShape) {

@@ -25,13 +25,9 @@ extension CUDABackend: MemoryKernels {
   package func copyIn(_ bytes: UnsafeRawBufferPointer, to buffer: Buffer, byteOffset: Int) {
     precondition(
       byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyIn: out of bounds")
-    guard let source = bytes.baseAddress, bytes.count > 0, !context.hasFailed else { return }
+    guard bytes.count > 0, !context.hasFailed else { return }
     context.makeCurrent()
-    // Memory that is not page-locked has been read when the call returns.
-    context.check(
-      context.driver.copyIn(
-        UInt64(buffer.address) + UInt64(byteOffset), source, bytes.count, context.stream),
-      "cuMemcpyHtoDAsync(\(bytes.count) bytes)")
+    staging.copy(bytes, to: buffer.address + UInt(byteOffset))
   }
 
   package func copyOut(

@@ -14,12 +14,15 @@ package final class CUDABackend: Backend {
   let kernels: KernelLibrary
   let pool: BufferPool
   let products: MatrixProductPlans?
+  /// What is missing and makes the device slower, a line each.
+  package let remarks: [String]
   let attentionPlans: AttentionPlans
+  let staging: StagingRing
   private let lastKernel = Mutex<Kernel?>(nil)
 
   /// The device `ordinal` of a driver.
   ///
-  /// Without `blas` products go to kernels of our own. With `usesExactSizes` buffers are as long as asked for, so that
+  /// Without `blas`, or where it does not start, products go to kernels of our own. With `usesExactSizes` buffers are as long as asked for, so that
   /// a stand-in notices what reads beyond them.
   package init(
     driver: Driver, ordinal: Int, blas: BLASLt?, usesExactSizes: Bool = false,
@@ -31,9 +34,19 @@ package final class CUDABackend: Backend {
     kernels = KernelLibrary(context, images: images(context))
     let pool = BufferPool(source: DeviceMemory(context: context, usesExactSizes: usesExactSizes))
     self.pool = pool
-    products =
-      if let blas { try MatrixProductPlans(blas, context: context, pool: pool) } else { nil }
+    var remarks: [String] = []
+    var products: MatrixProductPlans?
+    if let blas {
+      do throws(DeviceError) {
+        products = try MatrixProductPlans(blas, context: context, pool: pool)
+      } catch {
+        remarks.append("\(CUDALibraries.withoutProducts): \(CUDALibraries.reason(error))")
+      }
+    }
+    self.products = products
+    self.remarks = remarks
     attentionPlans = AttentionPlans()
+    staging = StagingRing(context)
   }
 
   deinit {
@@ -74,7 +87,7 @@ package final class CUDABackend: Backend {
   }
 
   /// The kernel that was queued last, "none" before the first.
-  var lastKernelName: String { lastKernel.withLock { $0 }?.name ?? "none" }
+  package var lastKernelName: String { lastKernel.withLock { $0 }?.name ?? "none" }
 
   /// Blocks of 256 threads for `count` elements of which a thread has `perThread`.
   func blocks(_ count: Int, perThread: Int = 1) -> (x: Int, y: Int) {

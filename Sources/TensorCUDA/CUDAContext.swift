@@ -32,16 +32,8 @@ package final class CUDAContext: @unchecked Sendable {
     capability =
       try 10 * driver.attribute(.capabilityMajor, of: device)
       + driver.attribute(.capabilityMinor, of: device)
-    guard capability >= 80 else {
-      throw .unavailable(
-        device: "cuda:\(ordinal)",
-        reason:
-          "\(model) has compute capability \(capability / 10).\(capability % 10); 8.0 (Ampere) or later is needed"
-      )
-    }
-    guard try driver.attribute(.memoryPoolsSupported, of: device) != 0 else {
-      throw .unavailable(
-        device: "cuda:\(ordinal)", reason: "\(model) or its driver has no memory pools")
+    if let reason = try CUDAContext.shortcoming(of: device, driver) {
+      throw .unavailable(device: "cuda:\(ordinal)", reason: reason)
     }
     sharedMemoryPerBlock = try driver.attribute(.sharedMemoryPerBlock, of: device)
     multiprocessorCount = try driver.attribute(.multiprocessorCount, of: device)
@@ -88,6 +80,19 @@ package final class CUDAContext: @unchecked Sendable {
     return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
+  /// Why a device cannot be used; nil where it can.
+  static func shortcoming(of device: Int32, _ driver: Driver) throws(DeviceError) -> String? {
+    let model = try name(of: device, driver)
+    let major = try driver.attribute(.capabilityMajor, of: device)
+    let minor = try driver.attribute(.capabilityMinor, of: device)
+    if major < 8 {
+      return
+        "\(model) has compute capability \(major).\(minor); 8.0 (Ampere) or later is needed"
+    }
+    let hasPools = try driver.attribute(.memoryPoolsSupported, of: device) != 0
+    return hasPools ? nil : "\(model) or its driver has no memory pools"
+  }
+
   /// Makes the context that of the calling thread. Every entry does so: tasks of Swift change threads.
   func makeCurrent() { check(driver.setContext(context), "cuCtxSetCurrent") }
 
@@ -117,6 +122,9 @@ package final class CUDAContext: @unchecked Sendable {
 
   // MARK: Waiting and memory
 
+  /// The status of an allocation for which there is no memory.
+  private static let outOfMemory: Driver.Status = 2
+
   /// Waits for the stream; `last` names the kernel that was queued last, which may be the one that failed.
   func synchronize(last: String) {
     check(
@@ -124,17 +132,18 @@ package final class CUDAContext: @unchecked Sendable {
       "cuStreamSynchronize (last kernel queued: \(last))")
   }
 
-  /// Fresh memory, nil where there is none left.
+  /// Fresh memory, nil where there is none left, and nil with the error kept where something else is wrong.
   func allocate(_ byteCount: Int) -> UInt? {
     makeCurrent()
     var address: UInt64 = 0
-    let status = driver.allocate(&address, byteCount, stream)
-    if status == 2 {
+    var status = driver.allocate(&address, byteCount, stream)
+    if status == Self.outOfMemory {
       // What is freed is kept by the driver's pool, in pieces that may be too small.
-      _ = driver.synchronizeStream(stream)
-      _ = driver.trimPool(memoryPool, 0)
-      guard driver.allocate(&address, byteCount, stream) == 0 else { return nil }
-      return UInt(address)
+      guard check(driver.synchronizeStream(stream), "cuStreamSynchronize (for more memory)"),
+        check(driver.trimPool(memoryPool, 0), "cuMemPoolTrimTo")
+      else { return nil }
+      status = driver.allocate(&address, byteCount, stream)
+      if status == Self.outOfMemory { return nil }
     }
     return check(status, "cuMemAllocAsync(\(byteCount) bytes)") ? UInt(address) : nil
   }

@@ -1,6 +1,6 @@
 // What this machine has for CUDA, and what is missing, in words that lead to a fix.
 
-package import Tensor
+import Tensor
 
 /// The GPUs and the libraries that are found.
 package struct CUDAInventory: Sendable {
@@ -14,6 +14,8 @@ package struct CUDAInventory: Sendable {
     package let capability: String
     /// Bytes of memory.
     package let memoryByteCount: Int
+    /// Why it cannot be used; nil where it can.
+    package let shortcoming: String?
   }
 
   /// The GPUs, empty where there is no driver.
@@ -31,38 +33,39 @@ package struct CUDAInventory: Sendable {
 
   /// Looks at this machine.
   package static func current() -> CUDAInventory {
-    var inventory = CUDAInventory()
-    if let source = CUDALibrary.nvrtc.open(), let nvrtc = try? NVRTC(source) {
-      inventory.nvrtc = "\(nvrtc.version) (\(source.name))"
-    }
-    if let source = CUDALibrary.blasLt.open(), let blas = try? BLASLt(source) {
-      inventory.blasLt = "\(blas.version) (\(source.name))"
-    }
-    guard let source = CUDALibrary.driver.open() else {
-      inventory.problem = "there is no libcuda.so.1: \(CUDALibrary.driver.hint)"
-      return inventory
-    }
-    do throws(DeviceError) {
-      try inventory.read(Driver(source))
-    } catch {
-      inventory.problem = "\(error)"
-    }
-    if inventory.problem == nil, inventory.nvrtc == nil {
-      inventory.problem = "there is no NVRTC to compile the kernels with: \(CUDALibrary.nvrtc.hint)"
-    }
-    if inventory.problem == nil, inventory.blasLt == nil {
-      inventory.remarks.append(
-        "without cuBLASLt products are much slower: \(CUDALibrary.blasLt.hint)")
-    }
-    return inventory
+    CUDAInventory(driver: CUDALibrary.driver.open()) { CUDALibraries(driverMajor: $0) }
   }
 
-  /// Reads versions and GPUs from the driver.
-  package mutating func read(_ driver: Driver) throws(DeviceError) {
+  /// What a driver finds, nil where there is none, and the `libraries` for the newest CUDA it knows.
+  package init(driver source: SymbolSource?, libraries: (_ driverMajor: Int?) -> CUDALibraries) {
+    var major: Int?
+    if let source {
+      do throws(DeviceError) {
+        let driver = try Driver(source)
+        let version = try driver.version()
+        major = version / 1000
+        driverVersion = "\(version / 1000).\(version % 1000 / 10)"
+        try readGPUs(driver)
+        // The first is the one that is taken unless another is named.
+        problem = gpus.first?.shortcoming
+      } catch {
+        problem = "\(error)"
+      }
+    } else {
+      problem = CUDALibrary.noDriver
+    }
+    let libraries = libraries(major)
+    nvrtc = libraries.nvrtc.map { "\($0.version) (\($0.source.name))" }
+    blasLt = libraries.blas.map { "\($0.version) (\($0.source.name))" }
+    guard problem == nil else { return }
+    remarks = libraries.remarks
+    // The cache of an earlier start may do, but nobody has looked into it here.
+    if libraries.nvrtc == nil, !remarks.isEmpty { problem = remarks.removeFirst() }
+  }
+
+  /// Reads the GPUs from the driver.
+  private mutating func readGPUs(_ driver: Driver) throws(DeviceError) {
     _ = try CUDAContext.device(driver, 0)
-    var version: Int32 = 0
-    try driver.check(driver.driverVersion(&version), "cuDriverGetVersion")
-    driverVersion = "\(version / 1000).\(version % 1000 / 10)"
     var count: Int32 = 0
     try driver.check(driver.deviceCount(&count), "cuDeviceGetCount")
     for ordinal in 0..<count {
@@ -74,7 +77,8 @@ package struct CUDAInventory: Sendable {
       gpus.append(
         GPU(
           name: "cuda:\(ordinal)", model: try CUDAContext.name(of: device, driver),
-          capability: "\(major).\(minor)", memoryByteCount: byteCount))
+          capability: "\(major).\(minor)", memoryByteCount: byteCount,
+          shortcoming: try CUDAContext.shortcoming(of: device, driver)))
     }
   }
 }

@@ -12,32 +12,65 @@ package enum CUDALibrary: CaseIterable, Sendable {
   /// Matrix products.
   case blasLt
 
-  /// Its file names, the best first.
-  var fileNames: [String] {
+  /// The newest major version that names are known for, and the oldest that the device works with.
+  private static let majors = 12...13
+
+  /// Its file names for a driver that knows CUDA up to `major`, the best first: code of a newer compiler and a newer library
+  /// of products do not run there. The last name says no version, so that the library itself is asked.
+  package func fileNames(upToMajor major: Int) -> [String] {
+    let stem: String
     switch self {
-    case .driver: ["libcuda.so.1"]
-    case .nvrtc: ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
-    case .blasLt: ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]
+    case .driver: return ["libcuda.so.1"]
+    case .nvrtc: stem = "libnvrtc.so"
+    case .blasLt: stem = "libcublasLt.so"
+    }
+    return Self.majors.reversed().filter { $0 <= major }.map { "\(stem).\($0)" } + [stem]
+  }
+
+  /// Whether a library that was opened is one for a driver that knows CUDA up to `major`, by the version it gives itself.
+  package func fits(_ source: SymbolSource, upToMajor major: Int) -> Bool {
+    guard let version = self.major(of: source) else { return false }
+    return self == .driver || version >= Self.majors.lowerBound && version <= major
+  }
+
+  /// The major version that a library gives itself, nil where it gives none.
+  private func major(of source: SymbolSource) -> Int? {
+    switch self {
+    case .driver: return 1  // Its versions are asked for by Driver.version().
+    case .nvrtc:
+      var (major, minor): (Int32, Int32) = (0, 0)
+      let version = try? source.function("nvrtcVersion", as: NVRTC.Version.self)
+      guard let version, version(&major, &minor) == 0 else { return nil }
+      return Int(major)
+    case .blasLt:
+      let version = try? source.function("cublasLtGetVersion", as: BLASLt.Version.self)
+      return version.map { $0() / 10_000 }
     }
   }
 
-  /// What gets it.
-  package var hint: String {
+  /// What gets it, for a driver that knows CUDA `major`; nil where there is none to ask.
+  package func hint(driverMajor major: Int?) -> String {
+    // Packages for CUDA 12 have a suffix, those for later versions have none.
+    let suffix = major == 12 ? "-cu12" : ""
+    let package: String
     switch self {
-    case .driver:
-      "install NVIDIA's driver, of which nvidia-smi shows whether it works"
-    case .nvrtc:
-      "install the CUDA toolkit, or: pip install nvidia-cuda-nvrtc; name its folder in \(CUDALibrary.folderVariable) if it is an unusual one"
-    case .blasLt:
-      "install the CUDA toolkit, or: pip install nvidia-cublas; name its folder in \(CUDALibrary.folderVariable) if it is an unusual one"
+    case .driver: return "install NVIDIA's driver, of which nvidia-smi shows whether it works"
+    case .nvrtc: package = "nvidia-cuda-nvrtc"
+    case .blasLt: package = "nvidia-cublas"
     }
+    return
+      "install the CUDA toolkit\(major.map { " \($0)" } ?? ""), or: pip install \(package)\(suffix); name its folder in \(Self.folderVariable) if it is an unusual one"
   }
+
+  /// What is said where the driver is missing.
+  static let noDriver = "there is no libcuda.so.1: \(driver.hint(driverMajor: nil))"
 
   /// The environment variable that names more folders, separated by colons; they are searched first.
   package static let folderVariable = "QWEN_SFT_CUDA_LIBRARIES"
 
-  /// Opens the library, nil where it is not found.
-  package func open() -> SymbolSource? {
+  /// Opens the library, nil where there is none for a driver that knows CUDA up to `major`.
+  package func open(upToMajor major: Int = .max) -> SymbolSource? {
+    let fileNames = fileNames(upToMajor: major)
     let named = Self.variable(Self.folderVariable).map {
       $0.split(separator: ":").map(String.init)
     }
@@ -52,7 +85,8 @@ package enum CUDALibrary: CaseIterable, Sendable {
     // A name without a folder is the loader's own search.
     return SymbolSource(
       opening: paths(named ?? []) + fileNames
-        + paths(usual + Self.toolkitFolders() + Self.wheelFolders()))
+        + paths(usual + Self.toolkitFolders() + Self.wheelFolders())
+    ) { fits($0, upToMajor: major) }
   }
 
   /// Folders of CUDA toolkits by their versions, such as /usr/local/cuda-12.8/lib64.

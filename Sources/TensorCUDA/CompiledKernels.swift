@@ -10,11 +10,16 @@ package struct CompiledKernels: KernelImages {
   private let nvrtc: NVRTC?
   private let architecture: String
   private let folder: String?
+  private let driverMajor: Int?
 
-  /// Kernels for a device of compute capability `capability` (90 for 9.0), kept in `folder` where there is one.
+  /// Kernels for a device of compute capability `capability` (90 for 9.0), kept in `folder` where there is one; `driverMajor`
+  /// is the newest CUDA that the driver knows.
   ///
   /// A compiler that is older than the device makes the portable form for the newest architecture it knows.
-  package init(nvrtc: NVRTC?, capability: Int, cacheFolder folder: String?) {
+  package init(
+    nvrtc: NVRTC?, capability: Int, driverMajor: Int? = nil, cacheFolder folder: String?
+  ) {
+    self.driverMajor = driverMajor
     self.nvrtc = nvrtc
     self.folder = folder
     if let known = nvrtc?.architectures, !known.isEmpty, !known.contains(capability) {
@@ -29,7 +34,9 @@ package struct CompiledKernels: KernelImages {
     guard let nvrtc else {
       throw .unavailable(
         device: "cuda",
-        reason: "there is no NVRTC to compile the kernels with: \(CUDALibrary.nvrtc.hint)")
+        reason:
+          "there is no NVRTC to compile the kernels with: \(CUDALibrary.nvrtc.hint(driverMajor: driverMajor))"
+      )
     }
     let image = try file.compile(with: nvrtc, architecture: architecture).image
     // A cache that cannot be written costs time at the next start and nothing else.

@@ -43,6 +43,12 @@ package struct Driver: Sendable {
   let copyIn: @convention(c) @Sendable (UInt64, UnsafeRawPointer, Int, Handle?) -> Status
   let copyOut: @convention(c) @Sendable (UnsafeMutableRawPointer, UInt64, Int, Handle?) -> Status
   let copy: @convention(c) @Sendable (UInt64, UInt64, Int, Handle?) -> Status
+  let allocateHost: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Int, UInt32) -> Status
+  let freeHost: @convention(c) @Sendable (Handle?) -> Status
+  let createEvent: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, UInt32) -> Status
+  let destroyEvent: @convention(c) @Sendable (Handle?) -> Status
+  let recordEvent: @convention(c) @Sendable (Handle?, Handle?) -> Status
+  let synchronizeEvent: @convention(c) @Sendable (Handle?) -> Status
   let createStream: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, UInt32) -> Status
   let synchronizeStream: @convention(c) @Sendable (Handle?) -> Status
 
@@ -71,8 +77,21 @@ package struct Driver: Sendable {
     copyIn = try source.function("cuMemcpyHtoDAsync_v2")
     copyOut = try source.function("cuMemcpyDtoHAsync_v2")
     copy = try source.function("cuMemcpyDtoDAsync_v2")
+    allocateHost = try source.function("cuMemHostAlloc")
+    freeHost = try source.function("cuMemFreeHost")
+    createEvent = try source.function("cuEventCreate")
+    destroyEvent = try source.function("cuEventDestroy_v2")
+    recordEvent = try source.function("cuEventRecord")
+    synchronizeEvent = try source.function("cuEventSynchronize")
     createStream = try source.function("cuStreamCreate")
     synchronizeStream = try source.function("cuStreamSynchronize")
+  }
+
+  /// The newest CUDA that the driver knows, 12080 for 12.8. It needs no device.
+  func version() throws(DeviceError) -> Int {
+    var version: Int32 = 0
+    try check(driverVersion(&version), "cuDriverGetVersion")
+    return Int(version)
   }
 
   /// Throws what `status` says unless it is success; `call` names the function, and the kernel where there is one.

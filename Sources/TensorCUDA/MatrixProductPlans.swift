@@ -8,28 +8,30 @@ import Tensor
 ///
 /// Safety: the library's handles may be used from any thread; plans are kept behind a lock and never changed.
 final class MatrixProductPlans: @unchecked Sendable {
-  /// What a plan is for.
-  private struct Key: Hashable {
-    let product: MatrixProduct
-    /// Bytes to which a, b and c are aligned, at most 16.
-    let alignment: SIMD3<UInt32>
+  /// A plan, nil where there is no algorithm, and when it was used last.
+  private struct Entry {
+    let plan: MatrixProductPlan?
+    var use: Int
   }
 
-  /// Handles of a product's descriptions, and the algorithm.
-  private struct Plan {
-    let description, a, b, c: BLASLt.Handle?
-    let algorithm: [UInt64]
+  /// The plans by what they are for.
+  private struct State {
+    var entries: [MatrixProductPlan.Key: Entry] = [:]
+    var use = 0
   }
 
   /// Bytes that an algorithm may use beside the matrices.
   private static let workspaceByteCount = 32 << 20
+
+  /// Plans that are kept: many times those of a model, and few enough where every batch has a length of its own.
+  private static let limit = 4096
 
   private let blas: BLASLt
   private let context: CUDAContext
   private let handle: BLASLt.Handle?
   private let pool: BufferPool
   private let workspace = Mutex<Buffer?>(nil)
-  private let plans = Mutex<[Key: Plan?]>([:])
+  private let plans = Mutex(State())
 
   init(_ blas: BLASLt, context: CUDAContext, pool: BufferPool) throws(DeviceError) {
     self.blas = blas
@@ -42,6 +44,12 @@ final class MatrixProductPlans: @unchecked Sendable {
     }
     self.handle = handle
     self.pool = pool
+  }
+
+  deinit {
+    plans.withLock { $0 = State() }
+    context.makeCurrent()
+    _ = blas.destroy(handle)
   }
 
   /// Gives the workspace back; the plans stay.
@@ -70,8 +78,9 @@ final class MatrixProductPlans: @unchecked Sendable {
     _ product: MatrixProduct, _ a: Operand, _ b: Operand, into c: Destination, alpha: Double,
     beta: Double
   ) -> Bool {
-    // cuBLASLt counts matrices by columns: it is given cᵀ = op(b)ᵀ·op(a)ᵀ, whose memory is that of c.
-    let key = Key(
+    // The choice of an algorithm asks for the device as well.
+    context.makeCurrent()
+    let key = MatrixProductPlan.Key(
       product: product,
       alignment: SIMD3(
         alignment(a.address, product.strideA, a.dtype),
@@ -95,7 +104,6 @@ final class MatrixProductPlans: @unchecked Sendable {
         }
       }
     }
-    context.makeCurrent()
     let status =
       product.dtype == .float64 ? run(alpha, beta) : run(Float(alpha), Float(beta))
     if status != 0 {
@@ -114,69 +122,24 @@ final class MatrixProductPlans: @unchecked Sendable {
     return UInt32(bits & (~bits &+ 1))
   }
 
-  private func plan(_ key: Key) -> Plan? {
-    plans.withLock { plans in
-      if let known = plans[key] { return known }
-      let plan = makePlan(key)
-      plans[key] = .some(plan)
+  /// The plan of a product, made at its first use.
+  private func plan(_ key: MatrixProductPlan.Key) -> MatrixProductPlan? {
+    plans.withLock { state in
+      state.use += 1
+      if let known = state.entries[key] {
+        state.entries[key]?.use = state.use
+        return known.plan
+      }
+      if state.entries.count >= Self.limit {
+        // The half that was used last stays, so that this is rare.
+        let uses = state.entries.values.map(\.use).sorted()
+        let bound = uses[uses.count / 2]
+        state.entries = state.entries.filter { $0.value.use >= bound }
+      }
+      let plan = MatrixProductPlan(
+        key, blas, handle, workspaceByteCount: Self.workspaceByteCount)
+      state.entries[key] = Entry(plan: plan, use: state.use)
       return plan
     }
-  }
-
-  private func makePlan(_ key: Key) -> Plan? {
-    let product = key.product
-    let type = BLASLt.dataType(product.dtype)
-    func layout(_ type: Int32, rows: Int, columns: Int, stride: Int) -> BLASLt.Handle? {
-      var handle: BLASLt.Handle?
-      let status = blas.createLayout(
-        &handle, type, UInt64(rows), UInt64(columns), Int64(stride))
-      return status == 0 ? handle : nil
-    }
-    var description: BLASLt.Handle?
-    var preference: BLASLt.Handle?
-    guard
-      blas.createDescription(
-        &description, BLASLt.computeType(product.dtype),
-        BLASLt.dataType(product.dtype.accumulation)) == 0,
-      blas.createPreference(&preference) == 0,
-      // A matrix that lies by rows is its transpose by columns.
-      let a = layout(
-        type, rows: product.transposeB ? product.k : product.n,
-        columns: product.transposeB ? product.n : product.k, stride: product.strideB),
-      let b = layout(
-        type, rows: product.transposeA ? product.m : product.k,
-        columns: product.transposeA ? product.k : product.m, stride: product.strideA),
-      let c = layout(
-        BLASLt.dataType(product.resultDType), rows: product.n, columns: product.m,
-        stride: product.strideC)
-    else { return nil }
-    defer { _ = blas.destroyPreference(preference) }
-    func describe(_ attribute: Int32, _ value: Bool) {
-      var number: Int32 = value ? 1 : 0
-      _ = blas.setDescriptionAttribute(description, attribute, &number, 4)
-    }
-    describe(BLASLt.Attribute.transposeA, product.transposeB)
-    describe(BLASLt.Attribute.transposeB, product.transposeA)
-    var byteCount = UInt64(Self.workspaceByteCount)
-    _ = blas.setPreferenceAttribute(
-      preference, BLASLt.Attribute.workspaceByteCount, &byteCount, 8)
-    let alignments = [key.alignment[1], key.alignment[0], key.alignment[2], key.alignment[2]]
-    for (attribute, alignment) in zip(BLASLt.Attribute.alignments, alignments) {
-      var bytes = alignment
-      _ = blas.setPreferenceAttribute(preference, attribute, &bytes, 4)
-    }
-    var result = [UInt64](repeating: 0, count: BLASLt.heuristicByteCount / 8)
-    var count: Int32 = 0
-    let status = result.withUnsafeMutableBytes { bytes in
-      bytes.baseAddress.map {
-        blas.heuristic(handle, description, a, b, c, c, preference, 1, $0, &count)
-      } ?? 7
-    }
-    // Beside the algorithm stands whether it can run.
-    guard status == 0, count > 0,
-      UInt32(truncatingIfNeeded: result[BLASLt.stateOffset / 8]) == 0
-    else { return nil }
-    return Plan(
-      description: description, a: a, b: b, c: c, algorithm: Array(result.prefix(8)))
   }
 }

@@ -12,6 +12,10 @@ package struct NVRTC: Sendable {
   typealias Size = @convention(c) @Sendable (Program?, UnsafeMutablePointer<Int>) -> Int32
   typealias Bytes = @convention(c) @Sendable (Program?, UnsafeMutablePointer<CChar>) -> Int32
 
+  /// The function that gives the version.
+  typealias Version =
+    @convention(c) (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>) -> Int32
+
   /// What is compiled to.
   package enum Output: Sendable {
     /// Machine code of one architecture.
@@ -53,13 +57,10 @@ package struct NVRTC: Sendable {
     cubin = try source.function("nvrtcGetCUBIN")
     logSize = try source.function("nvrtcGetProgramLogSize")
     log = try source.function("nvrtcGetProgramLog")
-    typealias Pair =
-      @convention(c) (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>) ->
-      Int32
     typealias Numbers = @convention(c) (UnsafeMutablePointer<Int32>) -> Int32
     var major: Int32 = 0
     var minor: Int32 = 0
-    _ = try source.function("nvrtcVersion", as: Pair.self)(&major, &minor)
+    _ = try source.function("nvrtcVersion", as: Version.self)(&major, &minor)
     version = "\(major).\(minor)"
     var count: Int32 = 0
     _ = try source.function("nvrtcGetNumSupportedArchs", as: Numbers.self)(&count)

@@ -16,15 +16,19 @@ package struct SymbolSource: Sendable {
     self.lookup = lookup
   }
 
-  /// The first of the libraries that opens, nil where none does. It stays open.
-  package init?(opening candidates: [String]) {
+  /// The first of the libraries that opens and is accepted, nil where none is. It stays open.
+  package init?(opening candidates: [String], accepting: (SymbolSource) -> Bool = { _ in true }) {
     for candidate in candidates {
       guard let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) else { continue }
       let address = UInt(bitPattern: handle)
-      self.init(name: candidate) { symbol in
+      let source = SymbolSource(name: candidate) { symbol in
         dlsym(UnsafeMutableRawPointer(bitPattern: address), symbol).map { UInt(bitPattern: $0) }
       }
-      return
+      if accepting(source) {
+        self = source
+        return
+      }
+      dlclose(handle)
     }
     return nil
   }

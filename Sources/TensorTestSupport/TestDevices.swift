@@ -21,18 +21,16 @@ package enum TestDevices {
     }
   }
 
-  /// The devices of a name: "cpu", "emulated" (the GPU's stand-ins), "emulated-plain" (these without cuBLASLt, so that
-  /// products go to our own kernels) or a GPU such as "cuda" or "cuda:1".
+  /// The devices of a name, opened anew: "cpu", "emulated" (the GPU's stand-ins), "emulated-plain" (these without cuBLASLt,
+  /// so that products go to our own kernels) or a GPU such as "cuda" or "cuda:1".
   package static func named(_ name: String) throws(DeviceError) -> [Device] {
     switch name {
     case "cpu": return [.cpu]
-    case "emulated": return emulatedGPUs
-    case "emulated-plain":
+    case "emulated", "emulated-plain":
       var devices: [Device] = []
-      for ordinal in emulatedGPUs.indices {
-        devices.append(
-          Device(
-            backend: try emulatedGPU(ordinal, hasBLAS: false), preferredComputeDType: .bfloat16))
+      for ordinal in 0..<Int(emulator_device_count()) {
+        let backend = try emulatedGPU(ordinal, hasBLAS: name == "emulated")
+        devices.append(Device(backend: backend, preferredComputeDType: .bfloat16))
       }
       return devices
     default:

@@ -56,14 +56,26 @@ struct Operations: ParsableCommand {
     }
   }
 
+  /// Prints what differs from its oracle and how many agree; exits with 1 where something differs or nothing was checked.
+  private func checkOperations() throws {
+    var hasDifference = false
+    for (index, opened) in try TestDevices.named(device).enumerated() {
+      var conformance = Conformance(filter: filter)
+      conformance.run(on: opened, reopening: { try TestDevices.named(device)[index] }) { print($0) }
+      let count = conformance.agreeing + conformance.differing
+      print("\(opened.name): \(conformance.agreeing) of \(count) checks agree")
+      if !conformance.agrees { hasDifference = true }
+    }
+    if hasDifference { throw ExitCode.failure }
+  }
+
   func run() throws {
     if let threads {
       Workers.count = threads
       OpenBLAS.setThreadCount(threads)
     }
-    let devices = try TestDevices.named(device)
-    if check { return try Conformance(devices: devices, filter: filter).run() }
-    let device = devices[0]
+    if check { return try checkOperations() }
+    let device = try TestDevices.named(device)[0]
     let limits = try Limits.measure(seconds: seconds, dtype: dtype.dtype, on: device)
     var report = Report(limits: limits, threads: Workers.count, blas: OpenBLAS.kernelName)
     if !json { print(report.heading) }

@@ -23,6 +23,7 @@ struct UsageTests {
       ("devices --json=maybe", "expected true or false, found 'maybe'"),
       ("devices --device tpu", "tpu"),
       ("devices --device cuda:-1", "cuda:-1"),
+      ("devices --device cuda:+1", "cuda:+1"),
       ("devices stray", "stray"),
       ("tokenize --skip_special_tokens", "--decode"),
       ("data check --max_seq_length 0", "expected at least 1, found 0"),
@@ -121,8 +122,15 @@ struct UsageTests {
     #expect(cpu["name"] == "cpu" && cpu["available"] == true && cpu["threads"] == 3)
     #expect((cpu["processors"]?.integerValue ?? 0) > 0)
     let cuda = try #require(value["devices"]?.arrayValue?.last)
-    #expect(cuda["name"] == "cuda" && cuda["available"] == false)
-    #expect(cuda["reason"]?.stringValue?.isEmpty == false)
+    #expect(cuda["name"] == "cuda")
+    // This machine may have a GPU: what is said must agree.
+    let gpus = try #require(cuda["gpus"]?.arrayValue)
+    if cuda["available"] == true {
+      #expect(cuda["reason"] == .null && value["default"] == "cuda:0")
+      #expect(gpus.first?["name"] == "cuda:0" && cuda["nvrtc"]?.stringValue?.isEmpty == false)
+    } else {
+      #expect(cuda["reason"]?.stringValue?.isEmpty == false && value["default"] == "cpu")
+    }
   }
 
   @Test("a switch that is false is as if it were not there")
@@ -132,9 +140,10 @@ struct UsageTests {
     #expect(outcome.output.contains("OpenBLAS"))
   }
 
-  @Test("CUDA that is not there is one clear line and exit code 1")
+  @Test("a GPU that is not there is one clear line and exit code 1, on a machine with GPUs too")
   func cuda() throws {
-    for line in ["devices --device cuda", "tokenize --device cuda:1", "data check --device cuda"] {
+    let commands = ["devices", "tokenize", "data check"].map { "\($0) --device cuda:4096" }
+    for line in commands {
       let outcome = try Program().run(line)
       #expect(outcome.code == 1 && outcome.output.isEmpty)
       #expect(outcome.errorLines.count == 1 && outcome.errors.contains("CUDA is not available"))

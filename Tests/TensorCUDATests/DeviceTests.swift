@@ -38,6 +38,18 @@ struct DeviceTests {
     #expect(error.map { "\($0)" }?.contains("out of memory") == true)
   }
 
+  @Test("an error while memory is sought is that error, not a lack of memory")
+  func failureBesideOutOfMemory() throws {
+    for (call, status) in [("cuStreamSynchronize", 700), ("cuMemPoolTrimTo", 1)] {
+      let device = try device()
+      emulator_fail(call, 0, Int32(status))
+      defer { emulator_fail(call, -1, 0) }
+      let y = Tensor.zeros([1 << 33], on: device)
+      let text = (#expect(throws: DeviceError.self) { try y.sum().item() }).map { "\($0)" } ?? ""
+      #expect(text.contains(call) && !text.contains("out of memory"), "\(text)")
+    }
+  }
+
   @Test("a GPU that is not there is named, and so is the number of those that are")
   func unknownOrdinal() throws {
     let error = #expect(throws: DeviceError.self) {

@@ -6,7 +6,8 @@ extern "C" {
 
 /// The address of a function of libcuda or libcublasLt by its name, NULL where there is no stand-in for it.
 ///
-/// There are four devices, which differ in the order in which threads run and in when asynchronous copies land.
+/// There are four devices, which differ in the order in which threads run and in when asynchronous copies land. The last has
+/// 99 KB of shared memory for a block, the others 227 KB.
 __attribute__((visibility("default"))) void *emulator_symbol(const char *name);
 
 /// What the last failure was: a divergent barrier, an illegal address, an unknown kernel.
@@ -15,6 +16,12 @@ const char *emulator_last_error(void);
 /// Makes the call after `calls` further ones of the function `name` by this thread fail with `status`; a negative count never
 /// fails.
 void emulator_fail(const char *name, int calls, int status);
+
+/// Gives the device attribute of a number a value for this thread; a negative one is the attribute's own again.
+void emulator_attribute(int attribute, int value);
+
+/// Number of descriptions and handles of cuBLASLt that this thread has made, less those that it has destroyed.
+int emulator_descriptions(void);
 
 /// Number of emulated devices.
 int emulator_device_count(void);

@@ -1,9 +1,13 @@
-// Causal attention for any element type and any head dim up to 256: 16 rows a block, 32 keys (or queries) at a time.
+// Causal attention for any element type and any head dim up to 256: 16 rows a block (8 in float64), 32 keys (or queries) at
+// a time.
 // bfloat16 with the usual head dims has faster kernels in flash.cu.
 #include "prelude.cuh"
 
-/// Rows of a block, rows of a warp, and rows of the other side that are in shared memory at a time.
-constexpr int ROWS = 16, PER_WARP = 4, STEP = 32;
+/// Rows of a warp and of a block of four warps, for sums of type C: in float64 as many as fit into 99 KB of shared memory.
+template <class C> constexpr int PER_WARP = sizeof(C) == 8 ? 2 : 4;
+template <class C> constexpr int ROWS = 4 * PER_WARP<C>;
+/// Rows of the other side that are in shared memory at a time.
+constexpr int STEP = 32;
 
 /// Sizes of a call.
 struct AttentionSizes {
@@ -28,7 +32,7 @@ template <class C> DEV C dot(const C *a, const C *b, int dim) {
 }
 
 /// acc[j][·] += Σ_i weights[j][i]·tile[i][·] for the rows of a warp; lane l holds the dims l, l + 32, …
-template <class C> DEV void accumulate(C (&acc)[PER_WARP][8], const C *weights, const C *tile, int dim) {
+template <class C> DEV void accumulate(C (&acc)[PER_WARP<C>][8], const C *weights, const C *tile, int dim) {
   const int lane = threadIdx.x & 31;
 #pragma unroll 2
   for (int i = 0; i < STEP; ++i)
@@ -38,17 +42,17 @@ template <class C> DEV void accumulate(C (&acc)[PER_WARP][8], const C *weights, 
       if (d < dim) {
         const C v = tile[i * (dim + 1) + d];
 #pragma unroll
-        for (int j = 0; j < PER_WARP; ++j) acc[j][part] += weights[j * STEP + i] * v;
+        for (int j = 0; j < PER_WARP<C>; ++j) acc[j][part] += weights[j * STEP + i] * v;
       }
     }
 }
 
-template <class T>
-DEV void store_rows(T *y, const Compute<T> (&acc)[PER_WARP][8], const Compute<T> (&factor)[PER_WARP], int heads, int head,
-                    int dim, int first, int end) {
+template <class T, class C>
+DEV void store_rows(T *y, const C (&acc)[PER_WARP<C>][8], const C (&factor)[PER_WARP<C>], int heads,
+                    int head, int dim, int first, int end) {
   const int lane = threadIdx.x & 31;
 #pragma unroll
-  for (int j = 0; j < PER_WARP; ++j)
+  for (int j = 0; j < PER_WARP<C>; ++j)
 #pragma unroll
     for (int part = 0; part < 8; ++part) {
       const int d = part * 32 + lane;
@@ -57,30 +61,30 @@ DEV void store_rows(T *y, const Compute<T> (&acc)[PER_WARP][8], const Compute<T>
     }
 }
 
-/// out and logSumExp [H, N]. tiles [·, 3]: first row, last row + 1 (at most 16 further), first key of the document.
+/// out and logSumExp [H, N]. tiles [·, 3]: first row, last row + 1 (at most ROWS further), first key of the document.
 /// Grid: (tiles, heads), blocks of 128.
 template <class T>
 DEV void attention(const T *q, const T *k, const T *v, T *out, Compute<T> *lse, const int32_t *tiles, AttentionSizes a) {
   using C = Compute<T>;
   DYNAMIC_SHARED(C, sq);
   const int dim = a.dim, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  C *tile = sq + ROWS * dim, *weights = tile + STEP * (dim + 1) + warp * PER_WARP * STEP;
+  C *tile = sq + ROWS<C> * dim, *weights = tile + STEP * (dim + 1) + warp * PER_WARP<C> * STEP;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], first_key = tiles[3 * blockIdx.x + 2];
   const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), keys = end + a.key_offset;
-  const int first = begin + warp * PER_WARP;
+  const int first = begin + warp * PER_WARP<C>;
   const C negative = -C(bits_to_float(0x7f800000u));
-  load_tile(sq, dim, q, a.heads, head, dim, begin, end, ROWS);
-  C acc[PER_WARP][8] = {}, top[PER_WARP], sum[PER_WARP] = {};
-  for (int j = 0; j < PER_WARP; ++j) top[j] = negative;
+  load_tile(sq, dim, q, a.heads, head, dim, begin, end, ROWS<C>);
+  C acc[PER_WARP<C>][8] = {}, top[PER_WARP<C>], sum[PER_WARP<C>] = {};
+  for (int j = 0; j < PER_WARP<C>; ++j) top[j] = negative;
   for (int k0 = first_key; k0 < keys; k0 += STEP) {
     __syncthreads();
     load_tile(tile, dim + 1, k, a.kv_heads, kv_head, dim, k0, keys, STEP);
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < PER_WARP; ++j) {
+    for (int j = 0; j < PER_WARP<C>; ++j) {
       const int row = first + j, key = k0 + lane;
       const bool seen = row < end && key <= row + a.key_offset;
-      const C s = seen ? dot(sq + (warp * PER_WARP + j) * dim, tile + lane * (dim + 1), dim) * C(a.scale) : negative;
+      const C s = seen ? dot(sq + (warp * PER_WARP<C> + j) * dim, tile + lane * (dim + 1), dim) * C(a.scale) : negative;
       const C next = larger(top[j], warp_max(s));
       const C p = seen ? exp_(s - next) : C(0), c = top[j] == negative ? C(0) : exp_(top[j] - next);
       top[j] = next;
@@ -94,8 +98,8 @@ DEV void attention(const T *q, const T *k, const T *v, T *out, Compute<T> *lse, 
     __syncthreads();
     accumulate(acc, weights, tile, dim);
   }
-  C inverse[PER_WARP];
-  for (int j = 0; j < PER_WARP; ++j) {
+  C inverse[PER_WARP<C>];
+  for (int j = 0; j < PER_WARP<C>; ++j) {
     inverse[j] = C(1) / sum[j];
     if (first + j < end && lane == 0) lse[int64_t(head) * a.queries + first + j] = top[j] + log_(sum[j]);
   }
@@ -129,30 +133,31 @@ DEV void attention_dq(const T *dout, const T *q, const T *k, const T *v, const C
   using C = Compute<T>;
   DYNAMIC_SHARED(C, sq);
   const int dim = a.dim, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  C *sdo = sq + ROWS * dim, *tile = sdo + ROWS * dim, *weights = tile + STEP * (dim + 1) + warp * PER_WARP * STEP;
+  C *sdo = sq + ROWS<C> * dim, *tile = sdo + ROWS<C> * dim;
+  C *weights = tile + STEP * (dim + 1) + warp * PER_WARP<C> * STEP;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], first_key = tiles[3 * blockIdx.x + 2];
-  const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), first = begin + warp * PER_WARP;
-  load_tile(sq, dim, q, a.heads, head, dim, begin, end, ROWS);
-  load_tile(sdo, dim, dout, a.heads, head, dim, begin, end, ROWS);
-  C acc[PER_WARP][8] = {}, p[PER_WARP];
+  const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), first = begin + warp * PER_WARP<C>;
+  load_tile(sq, dim, q, a.heads, head, dim, begin, end, ROWS<C>);
+  load_tile(sdo, dim, dout, a.heads, head, dim, begin, end, ROWS<C>);
+  C acc[PER_WARP<C>][8] = {}, p[PER_WARP<C>];
   for (int k0 = first_key; k0 < end; k0 += STEP) {
     __syncthreads();
     load_tile(tile, dim + 1, k, a.kv_heads, kv_head, dim, k0, end, STEP);
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < PER_WARP; ++j) {
+    for (int j = 0; j < PER_WARP<C>; ++j) {
       const int row = first + j, key = k0 + lane;
       const bool seen = row < end && key <= row;
-      const C s = dot(sq + (warp * PER_WARP + j) * dim, tile + lane * (dim + 1), dim) * C(a.scale);
+      const C s = dot(sq + (warp * PER_WARP<C> + j) * dim, tile + lane * (dim + 1), dim) * C(a.scale);
       p[j] = seen ? exp_(s - lse[int64_t(head) * a.queries + row]) : C(0);
     }
     __syncthreads();
     load_tile(tile, dim + 1, v, a.kv_heads, kv_head, dim, k0, end, STEP);
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < PER_WARP; ++j) {
+    for (int j = 0; j < PER_WARP<C>; ++j) {
       const int row = first + j;
-      const C dp = dot(sdo + (warp * PER_WARP + j) * dim, tile + lane * (dim + 1), dim);
+      const C dp = dot(sdo + (warp * PER_WARP<C> + j) * dim, tile + lane * (dim + 1), dim);
       weights[j * STEP + lane] = row < end ? p[j] * (dp - delta[int64_t(head) * a.queries + row]) : C(0);
     }
     __syncthreads();
@@ -160,8 +165,8 @@ DEV void attention_dq(const T *dout, const T *q, const T *k, const T *v, const C
     __syncthreads();
     accumulate(acc, weights, tile, dim);
   }
-  C factor[PER_WARP];
-  for (int j = 0; j < PER_WARP; ++j) factor[j] = C(a.scale);
+  C factor[PER_WARP<C>];
+  for (int j = 0; j < PER_WARP<C>; ++j) factor[j] = C(a.scale);
   store_rows(dq, acc, factor, a.heads, head, dim, first, end);
 }
 #define ATTENTION_DQ(T, S)                                                                                       \
@@ -173,20 +178,20 @@ DEV void attention_dq(const T *dout, const T *q, const T *k, const T *v, const C
 FOR_FLOATS(ATTENTION_DQ)
 
 /// dV = Σ_i P_i·dOut_i and dK = scale·Σ_i dS_i·Q_i over the query heads of a key head.
-/// tiles [·, 3]: first key, last key + 1 (at most 16 further), end of the document. Grid: (tiles, key heads), blocks of 128.
+/// tiles [·, 3]: first key, last key + 1 (at most ROWS further), end of the document. Grid: (tiles, key heads), blocks of 128.
 template <class T>
 DEV void attention_dkv(const T *dout, const T *q, const T *k, const T *v, const Compute<T> *lse, const Compute<T> *delta,
                        T *dk, T *dv, const int32_t *tiles, AttentionSizes a) {
   using C = Compute<T>;
   DYNAMIC_SHARED(C, sk);
   const int dim = a.dim, lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = a.heads / a.kv_heads;
-  C *sv = sk + ROWS * dim, *tile = sv + ROWS * dim;
-  C *weights = tile + STEP * (dim + 1) + warp * PER_WARP * STEP, *gradients = weights + ROWS * STEP;
+  C *sv = sk + ROWS<C> * dim, *tile = sv + ROWS<C> * dim;
+  C *weights = tile + STEP * (dim + 1) + warp * PER_WARP<C> * STEP;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], last = tiles[3 * blockIdx.x + 2];
-  const int kv_head = blockIdx.y, first = begin + warp * PER_WARP;
-  load_tile(sk, dim, k, a.kv_heads, kv_head, dim, begin, end, ROWS);
-  load_tile(sv, dim, v, a.kv_heads, kv_head, dim, begin, end, ROWS);
-  C sum_k[PER_WARP][8] = {}, sum_v[PER_WARP][8] = {};
+  const int kv_head = blockIdx.y, first = begin + warp * PER_WARP<C>;
+  load_tile(sk, dim, k, a.kv_heads, kv_head, dim, begin, end, ROWS<C>);
+  load_tile(sv, dim, v, a.kv_heads, kv_head, dim, begin, end, ROWS<C>);
+  C sum_k[PER_WARP<C>][8] = {}, sum_v[PER_WARP<C>][8] = {};
   for (int head = kv_head * group; head < (kv_head + 1) * group; ++head)
     for (int q0 = begin; q0 < last; q0 += STEP) {
       const int row = q0 + lane;
@@ -196,28 +201,30 @@ DEV void attention_dkv(const T *dout, const T *q, const T *k, const T *v, const 
       load_tile(tile, dim + 1, q, a.heads, head, dim, q0, last, STEP);
       __syncthreads();
 #pragma unroll
-      for (int j = 0; j < PER_WARP; ++j) {
+      for (int j = 0; j < PER_WARP<C>; ++j) {
         const int key = first + j;
         const bool seen = key < end && row < last && key <= row;
-        const C s = dot(sk + (warp * PER_WARP + j) * dim, tile + lane * (dim + 1), dim) * C(a.scale);
+        const C s = dot(sk + (warp * PER_WARP<C> + j) * dim, tile + lane * (dim + 1), dim) * C(a.scale);
         weights[j * STEP + lane] = seen ? exp_(s - row_lse) : C(0);
       }
       __syncthreads();
       load_tile(tile, dim + 1, dout, a.heads, head, dim, q0, last, STEP);
       __syncthreads();
+      C dp[PER_WARP<C>];
 #pragma unroll
-      for (int j = 0; j < PER_WARP; ++j) {
-        const C dp = dot(sv + (warp * PER_WARP + j) * dim, tile + lane * (dim + 1), dim);
-        gradients[j * STEP + lane] = weights[j * STEP + lane] * (dp - row_delta);
-      }
+      for (int j = 0; j < PER_WARP<C>; ++j)
+        dp[j] = dot(sv + (warp * PER_WARP<C> + j) * dim, tile + lane * (dim + 1), dim);
       accumulate(sum_v, weights, tile, dim);
+      __syncwarp();  // the weights have been read, and make room for the gradients of the scores
+#pragma unroll
+      for (int j = 0; j < PER_WARP<C>; ++j) weights[j * STEP + lane] *= dp[j] - row_delta;
       __syncthreads();
       load_tile(tile, dim + 1, q, a.heads, head, dim, q0, last, STEP);
       __syncthreads();
-      accumulate(sum_k, gradients, tile, dim);
+      accumulate(sum_k, weights, tile, dim);
     }
-  C one[PER_WARP], factor[PER_WARP];
-  for (int j = 0; j < PER_WARP; ++j) {
+  C one[PER_WARP<C>], factor[PER_WARP<C>];
+  for (int j = 0; j < PER_WARP<C>; ++j) {
     one[j] = C(1);
     factor[j] = C(a.scale);
   }

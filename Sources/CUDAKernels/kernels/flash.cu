@@ -238,7 +238,7 @@ DEV void flash_dq(const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v,
   }                                                                                                               \
   EXPORT(flash_dq_##D)
 FLASH_DQ(64, 64, 2)
-FLASH_DQ(128, 64, 2)
+FLASH_DQ(128, 32, 2)
 FLASH_DQ(256, 32, 1)
 
 /// dV = Pᵀ·dOut and dK = scale·dSᵀ·Q over the query heads of a key head. tiles [·, 3]: first key, last key + 1 (at most 64

@@ -47,6 +47,7 @@ struct Bench: ParsableCommand {
 
   mutating func run() throws {
     let device = try common.start()
+    try CheckpointingMode.validate(gradientCheckpointing, on: device)
     let folder = try model.folder()
     let clock = ContinuousClock()
     let start = clock.now

@@ -28,7 +28,7 @@ struct CheckAdapter: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let folder = try AdapterFolder(source.folder())
     let verdict = AdapterVerdict(folder, for: consumer, maxLoRARank: maxLoraRank)
     if json {

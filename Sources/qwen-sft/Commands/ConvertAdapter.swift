@@ -26,7 +26,7 @@ struct ConvertAdapter: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     let path = try source.folder()
     let folder = try AdapterFolder(path)
     guard folder.form != to else {

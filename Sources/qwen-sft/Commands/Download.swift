@@ -60,7 +60,7 @@ struct Download: ParsableCommand {
   }
 
   mutating func run() throws {
-    _ = try common.start()
+    try common.startWithoutDevice()
     var settings = try ModelLocation.current.hubSettings(token: token, isOffline: offline)
     settings.maxWorkers = maxWorkers
     do {

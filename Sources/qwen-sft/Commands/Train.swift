@@ -62,7 +62,7 @@ struct Train: ParsableCommand {
           computesInBFloat16: Session.computesInBFloat16(precision, on: device)),
         computesInBFloat16: Session.computesInBFloat16(precision, on: device),
         adapterDirectory: adapterFolder, config: config,
-        rows: rows, evaluationRows: evaluationRows))
+        rows: rows, evaluationRows: evaluationRows), on: device)
     let questions = try options.samplePrompts.map { try Questions.samples(in: $0) }
     // 2. The model, and what of it is trained.
     let network = try Session.model(

@@ -1,35 +1,43 @@
 // Says that memory is running short while there is still some: before a run, from its plan, and while it goes on.
 
 import SFT
+import Tensor
 
 /// Watches the memory that a run may still take.
 package final class MemoryWatch {
   /// The resident set that the run is expected to reach, in bytes; nil where unknown.
   private let plannedPeak: Int?
   private var lastCheck: ContinuousClock.Instant?
-  private var hasWarned = false
+  /// Whether there is nothing more to say.
+  private var isOver = false
 
   /// A watch over a run that is to take `plannedPeak` bytes.
   package init(plannedPeak: Int? = nil) { self.plannedPeak = plannedPeak }
 
   /// A watch over `run`, in the process that has its tokenizer and its data and not its weights yet. Says what it will take
-  /// where that is more than there is.
+  /// where that is more than there is. What a run on a GPU takes of this machine's memory is little and not planned: nothing is
+  /// watched then.
   ///
   /// - Throws: what is known to stop the run once its weights are there, such as a memory budget that is too small.
-  convenience init(of run: RunOutline) throws {
+  convenience init(of run: RunOutline, on device: Device) throws {
+    guard device.name == Device.cpu.name else {
+      self.init()
+      isOver = true
+      return
+    }
     let resident = ProcessMemory.residentByteCount
     let peak = try MemoryPlan(run, programByteCount: resident, isQuick: true).peakByteCount
     self.init(plannedPeak: peak)
     guard let available = MemoryInformation.current().available,
       let warning = Self.forecast(peak: peak, resident: resident, available: available)
     else { return }
-    hasWarned = true
+    isOver = true
     Diagnostics.notice(warning)
   }
 
   /// Warns once when there is little left; asks the system at most once a second.
   func check() {
-    guard !hasWarned else { return }
+    guard !isOver else { return }
     let now = ContinuousClock.now
     if let lastCheck, now - lastCheck < .seconds(1) { return }
     lastCheck = now
@@ -37,7 +45,7 @@ package final class MemoryWatch {
       let warning = Self.warning(
         available: available, resident: ProcessMemory.residentByteCount, plannedPeak: plannedPeak)
     else { return }
-    hasWarned = true
+    isOver = true
     Diagnostics.notice(warning)
   }
 

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import SFT
+import Tensor
 
 /// What blocks keep for backward.
 enum CheckpointingMode: String, ExpressibleByArgument {
@@ -15,6 +16,14 @@ enum CheckpointingMode: String, ExpressibleByArgument {
     case "off", "false", "no", "0": self = .off
     case "auto": self = .auto
     default: return nil
+    }
+  }
+
+  /// What fits is counted in this machine's memory, so that a GPU is told what to keep.
+  static func validate(_ mode: CheckpointingMode?, on device: Device) throws {
+    if mode == .auto && device.name != Device.cpu.name {
+      throw ValidationError(
+        "--gradient_checkpointing: expected full or off on \(device.name), found auto")
     }
   }
 

@@ -124,6 +124,7 @@ struct DeviceCatalog {
     let gpus = cuda.gpus.map {
       "\($0.name)        \($0.model), compute capability \($0.capability), "
         + "\(fixed(Double($0.memoryByteCount) / 0x1p30, digits: 1)) GiB"
+        + ($0.shortcoming == nil ? "" : ", cannot be used")
     }
     let problem = cuda.problem.map { ["not available: \($0)"] } ?? []
     return problem + gpus + [

@@ -25,7 +25,7 @@ enum DeviceOption: Hashable, ExpressibleByArgument {
       guard argument.utf8.starts(with: prefix.utf8),
         let number = Int(
           String(decoding: argument.utf8.dropFirst(prefix.utf8.count), as: UTF8.self)),
-        number >= 0
+        number >= 0, argument == prefix + String(number)
       else { return nil }
       self = .cuda(number)
     }
@@ -58,7 +58,7 @@ enum DeviceOption: Hashable, ExpressibleByArgument {
   private func open(_ number: Int) throws(CLIError) -> Device {
     do throws(DeviceError) {
       let folder = (try? Environment.current.cacheFolder()).map { FileSystem.join($0, "cuda") }
-      return try CUDA.device(number, cacheFolder: folder)
+      return try CUDA.device(number, cacheFolder: folder) { Diagnostics.notice($0) }
     } catch {
       let reason =
         if case .unavailable(_, let reason) = error { reason } else { "\(error)" }

@@ -206,10 +206,7 @@ struct TrainOptions: ParsableArguments {
 
   /// What fits is counted in this machine's memory.
   func validateCheckpointing(on device: Device) throws {
-    if gradientCheckpointing == .auto && device.name != Device.cpu.name {
-      throw ValidationError(
-        "--gradient_checkpointing: expected full or off on \(device.name), found auto")
-    }
+    try CheckpointingMode.validate(gradientCheckpointing, on: device)
   }
 
   /// Combinations that make no sense are wrong usage.
