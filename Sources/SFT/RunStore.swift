@@ -162,9 +162,10 @@ package struct RunStore {
     }
     let dtype: DType =
       !fullPrecision && model.config.dtypeName == "bfloat16" ? .bfloat16 : .float32
-    let tensors = model.namedParameters().map { ($0.key, $0.parameter.value.cast(to: dtype)) }
+    let tensors = model.namedParameters().map { ($0.key, $0.parameter.value) }
     do {
-      try SafetensorsWriter.write(tensors, to: FileSystem.join(directory, Checkpoint.fileName))
+      try SafetensorsWriter.write(
+        tensors, as: dtype, to: FileSystem.join(directory, Checkpoint.fileName))
     } catch { throw .tensors(error) }
   }
 

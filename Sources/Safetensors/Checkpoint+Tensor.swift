@@ -65,8 +65,13 @@ extension Checkpoint {
 extension SafetensorsWriter.Entry {
   /// The entry of a tensor under the name `key`.
   public init(key: String, tensor: Tensor) {
+    self.init(key: key, tensor: tensor, dtype: tensor.dtype)
+  }
+
+  /// The entry of a tensor that is written as `dtype`.
+  fileprivate init(key: String, tensor: Tensor, dtype: DType) {
     let dtype: SafetensorsDType =
-      switch tensor.dtype {
+      switch dtype {
       case .float32: .f32
       case .float64: .f64
       case .bfloat16: .bf16
@@ -79,6 +84,9 @@ extension SafetensorsWriter.Entry {
 }
 
 extension SafetensorsWriter {
+  /// Elements that are read back or converted at a time.
+  package static let pieceSize = 1 << 22
+
   /// A failure of the device while a tensor was read back, or of the file.
   public enum TensorFailure: Error, Sendable, CustomStringConvertible {
     case device(DeviceError)
@@ -92,16 +100,27 @@ extension SafetensorsWriter {
     }
   }
 
-  /// Writes tensors to a file, in the order given, and makes it appear at `path`.
+  /// Writes tensors to a file, in the order given and in their own type or as `dtype`, and makes it appear at `path`.
+  ///
+  /// They are read and converted piece by piece, so that none is there twice.
   public static func write(
-    _ tensors: [(key: String, tensor: Tensor)], to path: String,
+    _ tensors: [(key: String, tensor: Tensor)], as dtype: DType? = nil, to path: String,
     metadata: [(key: String, value: String)] = [("format", "pt")]
   ) throws(TensorFailure) {
     do {
       let writer = try SafetensorsWriter(
-        path: path, entries: tensors.map { Entry(key: $0.key, tensor: $0.tensor) },
+        path: path,
+        entries: tensors.map {
+          Entry(key: $0.key, tensor: $0.tensor, dtype: dtype ?? $0.tensor.dtype)
+        },
         metadata: metadata)
-      for (key, tensor) in tensors { try writer.write(tensor.bytes(), of: key) }
+      for (key, tensor) in tensors {
+        let numbers = tensor.reshaped([tensor.count])
+        for start in stride(from: 0, to: tensor.count, by: pieceSize) {
+          let piece = numbers.rows(start..<min(start + pieceSize, tensor.count))
+          try writer.write(piece.cast(to: dtype ?? tensor.dtype).bytes(), of: key)
+        }
+      }
       try writer.commit()
     } catch let error as DeviceError {
       throw .device(error)

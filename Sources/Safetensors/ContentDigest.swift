@@ -11,6 +11,8 @@ package struct ContentDigest {
   private var value: UInt64 = 0x9E37_79B9_7F4A_7C15
   private static let prime: UInt64 = 0xD6E8_FEB8_6659_FD93
   private static let partSize = 1 << 20
+  /// Bytes of a file that are digested at a time.
+  private static let pieceSize = 1 << 26
 
   /// The digest as 8 bytes.
   var bytes: [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) } }
@@ -61,7 +63,14 @@ extension ContentDigest {
     let file = try MappedFile(path: path)
     file.advise(.sequential)
     var digest = ContentDigest()
-    file.withBytes { bytes in bytes.withUnsafeBytes { digest.add($0) } }
+    for start in stride(from: 0, to: max(file.byteCount, 1), by: pieceSize) {
+      let range = start..<min(start + pieceSize, file.byteCount)
+      file.withBytes { bytes in
+        bytes.withUnsafeBytes { digest.add(UnsafeRawBufferPointer(rebasing: $0[range])) }
+      }
+      // Pages of the file are memory of this process for as long as they are mapped.
+      file.advise(.dontNeed, range)
+    }
     return digest.bytes.map { byte in
       let digits = String(byte, radix: 16)
       return digits.utf8.count == 1 ? "0" + digits : digits

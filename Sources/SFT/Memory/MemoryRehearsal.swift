@@ -138,11 +138,15 @@ package struct MemoryRehearsal {
       try update()
     }
     // The largest one is watched. A gradient is there already, as in all micro-batches but the first of a step.
+    let isAlone = steps.allSatisfy { $0.count <= 1 }
     var peak = Peak()
     let order = steps.joined().sorted { run.size($0).tokens > run.size($1).tokens }
     for (index, micro) in order.prefix(3).enumerated() {
       train(micro, activations)
-      if index == 0 { peak = watch(micro, activations) }
+      if isAlone { try update() }
+      guard index == 0 else { continue }
+      peak = watch(micro, activations)
+      if isAlone { try update() }
     }
     if let wordiest = steps.joined().max(by: { run.size($0).trained < run.size($1).trained }) {
       train(wordiest, activations)
@@ -196,14 +200,16 @@ package struct MemoryRehearsal {
     _ peak: Peak, largest: BatchSize, mapped: Int, checkpointing: Checkpointing
   ) -> MemoryPlan {
     let known = parts.reduce(0) { $0 + $1.byteCount } - mapped
-    let workspace = max(peak.head, peak.backward)
-    // Pages of a buffer that nobody has written to are not there: rounding may cost less than nothing.
-    let rest = backend.peakResidentByteCount - known - peak.activations - workspace
-    add(.activations, peak.activations)
-    add(.workspace, workspace + min(0, rest))
-    add(.pool, max(0, rest))
-    let slots = optimizer.slots.map { $0.parameter.shape.count * 4 }
-    add(.saving, slots.max() ?? 0)
+    // What is beyond the weights, the optimizer and the gradients. Pages of a buffer that nobody has written to are not
+    // there, and gradients that come while activations go take their place: parts may add up to more than the peak.
+    let beyond = max(0, backend.peakResidentByteCount - known)
+    let activations = min(peak.activations, beyond)
+    let workspace = min(max(peak.head, peak.backward), beyond - activations)
+    add(.activations, activations)
+    add(.workspace, workspace)
+    add(.pool, beyond - activations - workspace)
+    let slots = optimizer.slots.map { $0.parameter.shape.count }
+    add(.saving, 4 * min(slots.max() ?? 0, SafetensorsWriter.pieceSize))
     add(.program, programByteCount)
     add(.libraries, ActivationPlanner.libraryByteCount)
     let training = parts.reduce(0) { $0 + $1.byteCount }
