@@ -3,6 +3,8 @@
 #include "CKernels.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -15,6 +17,29 @@ typedef float lanes __attribute__((vector_size(64)));
 typedef int32_t int_lanes __attribute__((vector_size(64)));
 typedef uint32_t bit_lanes __attribute__((vector_size(64)));
 typedef uint16_t short_lanes __attribute__((vector_size(32)));
+typedef float eight __attribute__((vector_size(32)));
+
+// The panels of a thread: its own until it ends, so that no product waits for memory.
+enum { panels_a_size = CK_GEMM_ROWS * CK_GEMM_TERMS + 16, panels_b_size = CK_GEMM_TERMS * CK_GEMM_COLUMNS };
+
+static pthread_key_t panels_key;
+static pthread_once_t panels_once = PTHREAD_ONCE_INIT;
+
+static void create_panels_key(void) {
+  if (pthread_key_create(&panels_key, free)) abort();
+}
+
+static float *panels(void) {
+  pthread_once(&panels_once, create_panels_key);
+  float *memory = pthread_getspecific(panels_key);
+  if (memory) return memory;
+  memory = aligned_alloc(64, (ck_gemm_panel_bytes() + 63) / 64 * 64);
+  // There is no product without them, and nobody to tell.
+  if (!memory || pthread_setspecific(panels_key, memory)) abort();
+  return memory;
+}
+
+size_t ck_gemm_panel_bytes(void) { return (panels_a_size + panels_b_size) * sizeof(float); }
 
 // LEVEL is 1 where the body may use the names of AVX2's instructions, 2 for AVX-512's.
 #define LEVEL 0
@@ -139,6 +164,13 @@ void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count) {
 }
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count) {
   CALL(nf4_unpack_bf16, w, first, y, count)
+}
+int ck_gemm_is_fastest(void) { return instruction_set() == avx2; }
+void ck_gemm(
+    const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
+    size_t stride) {
+  float *const panels_b = panels();
+  CALL(gemm, a, b, m, n, k, alpha, beta, c, stride, panels_b + panels_b_size, panels_b)
 }
 float ck_max_f32(const float *x, size_t count) {
   CALL(max_f32, x, count)

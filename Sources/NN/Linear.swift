@@ -13,6 +13,9 @@ public final class Linear: Module {
   public let bias: Parameter?
   /// The low-rank part, nil without one.
   public var adapter: LoRAAdapter?
+  /// The type that the weight takes when it is changed, for one that is kept in fewer bits than are computed with; nil for
+  /// its own.
+  package var changedDType: DType?
   /// Whether the adapter takes part.
   public var isAdapterEnabled = true
   /// Adapters that rows choose among, in the place of the one; nil without them.

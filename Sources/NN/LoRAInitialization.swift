@@ -177,9 +177,9 @@ extension Linear {
     return (a, u.leadingColumns(rank).multipliedByRow(roots))
   }
 
-  /// W ← W + scale·B·A, computed in float32 and kept in the type of the weight.
+  /// W ← W + scale·B·A, computed in float32 and kept in the type of the weight, or in that of changed ones.
   fileprivate func addToWeight(_ factors: (a: Tensor, b: Tensor), scale: Double) {
-    let dtype = weight.value.dtype
+    let dtype = changedDType ?? weight.value.dtype
     var changed = weight.value.cast(to: .float32)
     changed.accumulateMatmul(factors.b, factors.a, alpha: scale)
     weight.value = changed.cast(to: dtype)

@@ -9,8 +9,11 @@ public import Tensor
 
 /// How the weights of a checkpoint are taken up.
 public struct WeightOptions: Sendable {
-  /// The type of dense weights, and of the arithmetic where others are quantized.
+  /// The type of dense weights, and of the arithmetic where others are kept in fewer bits.
   public var dtype = DType.float32
+  /// Whether matrices that the checkpoint has in bfloat16 stay so where `dtype` is float32: half the memory, and the same
+  /// numbers, as they are widened where they are multiplied. Not for weights that will be trained themselves.
+  public var keepsBFloat16 = false
   /// Where dense weights are kept.
   public var placement = Checkpoint.Placement.mapped
   /// How the linear maps of the blocks are quantized; nil leaves them as they are. A checkpoint that is quantized
@@ -72,22 +75,16 @@ extension QwenModel {
     do throws(SafetensorsError) {
       try loadQuantized(plan, checkpoint, options, on: device)
       for (key, parameter) in plan.dense {
-        // What is not quantized stays in the checkpoint's 16 bits where that is large: embedding and head.
-        var dtype = options.dtype
-        if plan.isQuantized && parameter.shape.rank == 2 && dtype == .float32 {
-          switch try checkpoint.dtype(of: key) {
-          case .bf16: dtype = .bfloat16
-          case .f16: dtype = .float16
-          default: break
-          }
-        }
+        let dtype = try plan.residentDType(
+          stored: checkpoint.dtype(of: key), rank: parameter.shape.rank, options)
         parameter.value = try checkpoint.tensor(
           key, dtype: dtype, placement: options.placement, on: device)
       }
     } catch { throw .checkpoint(error) }
-    if plan.isQuantized {
+    if plan.isQuantized || options.keepsBFloat16 {
       setTrainable(false)
       computeDType = options.dtype
+      for (_, linear) in namedLinears() { linear.changedDType = options.dtype }
     }
   }
 
@@ -142,6 +139,17 @@ private struct LoadingPlan {
   var toQuantize: [(key: String, linear: Linear)] = []
 
   var isQuantized: Bool { !stored.isEmpty || !toQuantize.isEmpty }
+
+  /// The type in which a weight is kept that the checkpoint has as `stored`: large ones keep their 16 bits.
+  func residentDType(stored: SafetensorsDType, rank: Int, _ options: WeightOptions) -> DType {
+    guard rank == 2 && options.dtype == .float32 else { return options.dtype }
+    switch stored {
+    case .bf16 where isQuantized || options.keepsBFloat16: return .bfloat16
+    // There is no kernel for few rows of half precision: only the embedding and the head of quantized models stay in it.
+    case .f16 where isQuantized: return .float16
+    default: return .float32
+    }
+  }
 
   init(_ model: QwenModel, _ checkpoint: Checkpoint, _ options: WeightOptions) throws(ModelError) {
     let quantizable = Dictionary(

@@ -113,7 +113,9 @@ package struct RunFingerprint: Sendable {
       if let quantized = linear.quantizedWeight {
         row = (try? quantized.codes.rows(0..<min(1024, quantized.codes.shape[0])).bytes()) ?? []
       } else {
-        row = (try? linear.weight.value.rows(0..<1).bytes()) ?? []
+        let first = linear.weight.value.rows(0..<1)
+        // The numbers count, not the bits in which they are kept.
+        row = (try? first.cast(to: model.computeDType ?? first.dtype).bytes()) ?? []
       }
       for byte in row { digest.add(UInt64(byte)) }
     }

@@ -11,9 +11,12 @@ import Testing
 @Suite("Parity with transformers")
 struct ParityTests {
   @Test(
-    "every intermediate result, the logits and the log-probabilities agree", arguments: Goldens.all)
-  func activations(_ goldens: Goldens) throws {
-    let model = try QwenModel.load(directory: goldens.directory)
+    "every intermediate result, the logits and the log-probabilities agree", arguments: Goldens.all,
+    [false, true])
+  func activations(_ goldens: Goldens, keepsBFloat16: Bool) throws {
+    var options = WeightOptions()
+    options.keepsBFloat16 = keepsBFloat16
+    let model = try QwenModel.load(directory: goldens.directory, options: options)
     let expected = try goldens.tensors()
     let rows = try goldens.goldenRows()
     let tape = Tape(mode: .inference)

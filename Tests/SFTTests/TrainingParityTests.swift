@@ -70,7 +70,9 @@ struct TrainingParityTests {
         (config.perDeviceTrainBatchSize, config.gradientAccumulationSteps) = (2, 1)
       }
       let directory = TrainingParityTests.fixtures + "/" + name
-      let model = try QwenModel.load(directory: directory)
+      var options = WeightOptions()
+      options.keepsBFloat16 = checkpointing
+      let model = try QwenModel.load(directory: directory, options: options)
       let adapter = try AdapterFile.load(directory + "/adapter", into: model)
       var records: [StepRecord] = []
       let trainer = try Trainer(

@@ -32,12 +32,18 @@ struct InstructionSetTests {
     return wanted <= found
   }
 
-  /// All kernels of the table, and products of few rows, with the instruction set `name`.
+  /// All kernels of the table, products in blocks and of few rows, with the instruction set `name`.
   private static func verify(_ name: String) throws {
     precondition(ck_limit_instruction_set(name) == 1)
     precondition(String(cString: ck_instruction_set()) == name)
     for op in OpCases.kernels {
       for dtype in op.dtypes where dtype != .float64 { try op.verify(dtype) }
+    }
+    for product in BlockedProductTests.cases {
+      for type in [ck_type_f32, ck_type_bf16, ck_type_nf4] {
+        let excess = try BlockedProductTests.excess(product, type)
+        precondition(excess < 1, "\(product), type \(type.rawValue)")
+      }
     }
     for kind in FewRowsTests.Kind.allCases {
       for shape in FewRowsTests.shapes {

@@ -91,6 +91,32 @@ void ck_nf4_matvec(
     const ck_nf4 *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows,
     size_t columns);
 
+// A factor of a product: row-major, rows `stride` elements apart, read as its transpose where the flag says so. `elements` are
+// of the type, or a ck_nf4 in which the factor begins at number `first`.
+typedef enum { ck_type_f32, ck_type_bf16, ck_type_nf4 } ck_type;
+typedef struct {
+  const void *elements;
+  ck_type type;
+  int is_transposed;
+  size_t stride;
+  size_t first;
+} ck_factor;
+
+// Rows, terms and columns of the blocks that stay in caches: 216 KB of the first factor, 768 KB of the second.
+enum { CK_GEMM_ROWS = 144, CK_GEMM_TERMS = 384, CK_GEMM_COLUMNS = 512 };
+
+// c ← α·op(a)·op(b) + β·c for c [m, n] with rows `stride` elements apart, on the calling thread; with β = 0 c is not read.
+// a is not NF4, k at least 1. An element of c is the sum of runs of CK_GEMM_TERMS products, whatever m and n are.
+void ck_gemm(
+    const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
+    size_t stride);
+
+// Bytes that a thread keeps from its first product on.
+size_t ck_gemm_panel_bytes(void);
+
+// Whether ck_gemm is faster than the libraries on this processor, as it is where AVX2 is the best instruction set.
+int ck_gemm_is_fastest(void);
+
 // y ← the numbers from `first` on.
 void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count);
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count);

@@ -8,7 +8,7 @@ package import Tensor
 /// Chooses what the blocks keep, micro-batch by micro-batch.
 package final class ActivationPlanner {
   /// What libraries take beside the pool while they multiply, in bytes; measured (Docs/Memory.md).
-  package static let libraryByteCount = 24 << 20
+  package static var libraryByteCount: Int { (24 << 20) + CPUBackend.threadByteCount }
 
   /// The part of a budget that micro-batches may count on: where the pool must keep to a limit it hands out buffers that
   /// are larger than asked for, rather than take new ones.

@@ -44,6 +44,14 @@ public struct TimeProbe {
 
   private var computeDType: DType { run.computesInBFloat16 ? .bfloat16 : run.weights.dtype }
 
+  /// The type in which large weights are kept that are not quantized.
+  private var matrixDType: DType {
+    let keepsBFloat16 =
+      (isQuantized || run.weights.keepsBFloat16) && run.weights.dtype == .float32
+      && config.dtypeName == "bfloat16"
+    return keepsBFloat16 ? .bfloat16 : run.weights.dtype
+  }
+
   /// Random weights of the run's kind.
   private func fill() throws {
     for (index, (key, parameter)) in model.namedParameters().enumerated() {
@@ -53,7 +61,7 @@ public struct TimeProbe {
       parameter.value =
         key.contains("norm")
         ? Tensor.full(parameter.shape, 1, dtype: run.weights.dtype, on: device)
-        : value.cast(to: run.weights.dtype)
+        : value.cast(to: parameter.shape.rank == 2 ? matrixDType : run.weights.dtype)
     }
     if isQuantized {
       let format = run.weights.quantization ?? QuantizedTensor.Format()
@@ -220,11 +228,10 @@ public struct TimeProbe {
     let vocabulary = min(config.vocabSize, Self.headRows)
     // Logits of so many rows exist at a time.
     let chunk = min(Tensor.lossChunkRows(vocabulary: config.vocabSize), max(largest, 1))
-    let keepsType = isQuantized && run.weights.dtype == .float32 && config.dtypeName == "bfloat16"
     let weight = Parameter(
       shape: [vocabulary, config.hiddenSize], isTrainable: run.config.lora == nil)
     weight.value = Tensor.normal(
-      weight.shape, standardDeviation: 0.02, dtype: keepsType ? .bfloat16 : run.weights.dtype,
+      weight.shape, standardDeviation: 0.02, dtype: matrixDType,
       stream: RandomStream(seed: 2, purpose: .test), on: device)
     let hidden = Tensor.normal(
       [chunk, config.hiddenSize], dtype: computeDType,

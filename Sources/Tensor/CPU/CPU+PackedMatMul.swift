@@ -1,6 +1,8 @@
 // Products with a weight in few bits. Rows of the weight are unpacked into a tile that stays in cache and multiplied;
 // with few rows on the other side (decoding) each row of the weight is multiplied where it is (CPU+FewRows.swift).
 
+import CKernels
+
 extension CPUBackend {
   /// Elements of a tile.
   static let tileSize = 1 << 20
@@ -22,6 +24,12 @@ extension CPUBackend {
       multiplyFewRows(a, w, m: m, rows: rows, columns: columns, alpha: 1, beta: beta, into: c)
       return
     }
+    if BlockedProduct.isFastest, w.isPackedByKernels, a.dtype == c.dtype,
+      a.dtype == .float32 || a.dtype == .bfloat16
+    {
+      multiplyInBlocks(a, w, transposeWeight, m, rows, columns, Float(beta), c)
+      return
+    }
     switch (a.dtype, c.dtype) {
     case (.float32, .float32):
       multiply(Float.self, a, w, transposeWeight, m, rows, columns, Float(beta), c)
@@ -41,6 +49,29 @@ extension CPUBackend {
     default:
       preconditionFailure(
         "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
+    }
+  }
+
+  /// The product with the kernels that unpack the weight on the way.
+  private func multiplyInBlocks(
+    _ a: Operand, _ w: PackedOperand, _ transposeWeight: Bool, _ m: Int, _ rows: Int,
+    _ columns: Int, _ beta: Float, _ c: Destination
+  ) {
+    let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
+    let x = ck_factor(a.pointer(UInt8.self), a.dtype, stride: k, isTransposed: false)
+    func run(_ weight: ck_factor) {
+      BlockedProduct(m: m, n: n, k: k, result: c.dtype).run(
+        x, weight, alpha: 1, beta: beta, into: c, stride: n, pool: pool)
+    }
+    switch w {
+    case .narrow(let w):
+      run(
+        ck_factor(
+          w.pointer(UInt8.self), w.dtype, stride: columns, isTransposed: transposeWeight))
+    case .nf4(let w):
+      withUnsafePointer(to: ck_nf4(w)) {
+        run(ck_factor($0, stride: columns, isTransposed: transposeWeight))
+      }
     }
   }
 
@@ -159,6 +190,14 @@ extension CPUBackend {
 }
 
 extension PackedOperand {
+  /// Whether the kernels for blocks take this weight.
+  var isPackedByKernels: Bool {
+    switch self {
+    case .narrow(let w): w.dtype == .float32 || w.dtype == .bfloat16
+    case .nf4: true
+    }
+  }
+
   /// Whether there is a kernel for products of this weight with few rows.
   func isMultipliedInFewRows(columns: Int) -> Bool {
     switch self {

@@ -13,6 +13,9 @@ package final class CPUBackend: Backend {
 
   private init() { OpenBLAS.configure() }
 
+  /// Bytes that the threads of kernels keep beside the pool.
+  package static var threadByteCount: Int { BlockedProduct.residentByteCount }
+
   /// Elements handled by one task of an elementwise kernel.
   static let elementwiseGrain = 32_768
 

@@ -33,12 +33,6 @@
       return dnnl_get_effective_cpu_isa().rawValue & needed == needed
     }()
 
-    /// Whether the kernels for float32 are those of AVX2 or less.
-    static let lacksAVX512: Bool = {
-      let needed = dnnl_cpu_isa_avx512_core.rawValue
-      return dnnl_get_effective_cpu_isa().rawValue & needed != needed
-    }()
-
     /// A factor: row-major with a leading dimension, read as its transpose where the flag says so.
     struct Factor {
       let address: UnsafeRawPointer

@@ -1,5 +1,6 @@
 // Starting OpenBLAS with the right kernels and thread count, and the typed entry points.
 
+import CKernels
 import COpenBLAS
 import Glibc
 import Synchronization
@@ -96,8 +97,12 @@ extension Float: BLASElement {
     _ c: UnsafeMutablePointer<Float>, _ ldc: Int
   ) {
     #if OneDNN
-      if PanelProduct.isFaster(m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB) {
-        PanelProduct.multiply(transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+      if BlockedProduct.isFastest {
+        BlockedProduct(m: m, n: n, k: k, result: .float32).run(
+          ck_factor(a, .float32, stride: lda, isTransposed: transposeA),
+          ck_factor(b, .float32, stride: ldb, isTransposed: transposeB), alpha: alpha, beta: beta,
+          into: Destination(address: UInt(bitPattern: c), dtype: .float32, count: m * ldc),
+          stride: ldc, pool: CPUBackend.shared.pool)
         return
       }
       OneDNN.multiply(

@@ -33,6 +33,10 @@ extension SizingBackend: MatMulKernels {
     guard m > 0, n > 0, k > 0 else { return }
     if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
       multiplyFewRows(m: m, rows: n, columns: k)
+    } else if BlockedProduct.isFastest, a.dtype != .float64,
+      a.dtype == .float32 || !BFloat16.isMultipliable
+    {
+      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCount)
     } else if a.dtype == .bfloat16, !BFloat16.isMultipliable {
       let pieces = CPUBackend.WidenedPieces(
         transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k)
@@ -70,6 +74,11 @@ extension SizingBackend: QuantizationKernels {
       w.isMultipliedInFewRows(columns: columns)
     {
       multiplyFewRows(m: m, rows: rows, columns: columns)
+      return
+    }
+    if BlockedProduct.isFastest, w.isPackedByKernels, a.dtype != .float64 {
+      let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
+      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCount)
       return
     }
     let isDirect = transposeWeight && m <= CPUBackend.directRows

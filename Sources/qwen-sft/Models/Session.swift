@@ -13,8 +13,8 @@ import Tokenizer
 enum Session {
   /// The model in `folder`, with the adapter in `adapter` where there is one.
   ///
-  /// In bfloat16 the frozen weights are kept as such; parameters that are all trained stay float32 and are converted
-  /// where they are used. `placement` is `.owned` for work of many tokens.
+  /// Frozen matrices are kept in bfloat16 where the arithmetic is, and in float32 arithmetic where the file has them so;
+  /// parameters that are all trained stay float32 and are converted where they are used. `placement` is `.owned` for work of many tokens.
   static func model(
     _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
     placement: Checkpoint.Placement = .mapped, on device: Device
@@ -40,6 +40,7 @@ enum Session {
   ) throws -> WeightOptions {
     var options = try precision.weights()
     options.dtype = computesInBFloat16 && !trainsAll ? .bfloat16 : .float32
+    options.keepsBFloat16 = !trainsAll
     options.placement = placement
     return options
   }
