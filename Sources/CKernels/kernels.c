@@ -20,7 +20,7 @@ typedef uint16_t short_lanes __attribute__((vector_size(32)));
 typedef float eight __attribute__((vector_size(32)));
 
 // The panels of a thread: its own until it ends, so that no product waits for memory.
-enum { panels_a_size = CK_GEMM_ROWS * CK_GEMM_TERMS + 16, panels_b_size = CK_GEMM_TERMS * CK_GEMM_COLUMNS };
+enum { panels_a_size = CK_GEMM_ROWS * CK_GEMM_TERMS, panels_b_size = CK_GEMM_TERMS * CK_GEMM_COLUMNS };
 
 static pthread_key_t panels_key;
 static pthread_once_t panels_once = PTHREAD_ONCE_INIT;
@@ -170,7 +170,15 @@ void ck_gemm(
     const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
     size_t stride) {
   float *const panels_b = panels();
-  CALL(gemm, a, b, m, n, k, alpha, beta, c, stride, panels_b + panels_b_size, panels_b)
+  CALL(gemm, a, NULL, 0, 0, b, m, n, k, alpha, beta, c, stride, panels_b + panels_b_size, panels_b)
+}
+void ck_gemm_pack(const ck_factor *a, size_t row, size_t rows, size_t k, size_t height, float *packed) {
+  CALL(gemm_pack, a, row, rows, k, height, packed)
+}
+void ck_gemm_packed(
+    const float *packed, size_t row, size_t height, const ck_factor *b, size_t m, size_t n, size_t k, float alpha,
+    float beta, float *c, size_t stride) {
+  CALL(gemm, NULL, packed, row, height, b, m, n, k, alpha, beta, c, stride, NULL, panels())
 }
 float ck_max_f32(const float *x, size_t count) {
   CALL(max_f32, x, count)

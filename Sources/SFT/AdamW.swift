@@ -63,11 +63,10 @@ package final class AdamW {
 
   /// √Σ‖g‖² over all gradients.
   package func gradientNorm() throws(DeviceError) -> Double {
-    var total = 0.0
-    for slot in slots {
-      if let gradient = slot.parameter.gradient { total += try gradient.squaredNorm().item() }
-    }
-    return total.squareRoot()
+    let squares = slots.compactMap { $0.parameter.gradient?.squaredNorm().reshaped([1, 1]) }
+    guard !squares.isEmpty else { return 0 }
+    // One copy for all: a device is waited for once.
+    return try Tensor.concatenatedRows(squares).doubles().reduce(0, +).squareRoot()
   }
 
   /// Scales all gradients by min(1, maximum / (norm + 1e-6)).

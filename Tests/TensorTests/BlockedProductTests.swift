@@ -72,14 +72,27 @@ struct BlockedProductTests {
           elements: a.baseAddress, type: type == ck_type_bf16 ? ck_type_bf16 : ck_type_f32,
           is_transposed: product.isTransposed.a ? 1 : 0, stride: strideA, first: 0)
         func run(_ second: ck_factor) {
-          result.withUnsafeMutableBufferPointer { c in
-            withUnsafePointer(to: first) { first in
-              withUnsafePointer(to: second) { second in
-                ck_gemm(
-                  first, second, m, n, k, product.alpha, product.beta, c.baseAddress, strideC)
-              }
+          var (first, second) = (first, second)
+          var inSteps = result
+          ck_gemm(&first, &second, m, n, k, product.alpha, product.beta, &result, strideC)
+          // In two steps, rows in two parts each: the same to the bit.
+          let height = (m + 5) / 6 * 6
+          let cut = min(m, height / 12 * 6)
+          var packed = [Float](repeating: 7, count: height * k + 8)
+          for part in [cut..<m, 0..<cut] where !part.isEmpty {
+            ck_gemm_pack(&first, part.lowerBound, part.count, k, height, &packed)
+          }
+          precondition(packed[(height * k)...].allSatisfy { $0 == 7 }, "written behind the panels")
+          inSteps.withUnsafeMutableBufferPointer { c in
+            for part in [0..<cut, cut..<m] where !part.isEmpty {
+              ck_gemm_packed(
+                packed, part.lowerBound, height, &second, part.count, n, k, product.alpha,
+                product.beta, c.baseAddress.map { $0 + part.lowerBound * strideC }, strideC)
             }
           }
+          precondition(
+            zip(result, inSteps).allSatisfy { $0.bitPattern == $1.bitPattern || $0.isNaN && $1.isNaN },
+            "other bits in two steps")
         }
         if type == ck_type_nf4 {
           try Self.withKernelView(of: quantized) { weight in

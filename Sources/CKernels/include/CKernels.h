@@ -111,6 +111,14 @@ void ck_gemm(
     const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
     size_t stride);
 
+// The same in two steps, so that several threads pack a once for all of them: rows `row` to `row + rows` of op(a) into
+// `packed`, which has height·k elements, height being the number of all rows rounded up to a multiple of six; and a product of m of
+// these rows from `row` on. `row` is a multiple of six.
+void ck_gemm_pack(const ck_factor *a, size_t row, size_t rows, size_t k, size_t height, float *packed);
+void ck_gemm_packed(
+    const float *packed, size_t row, size_t height, const ck_factor *b, size_t m, size_t n, size_t k, float alpha,
+    float beta, float *c, size_t stride);
+
 // Bytes that a thread keeps from its first product on.
 size_t ck_gemm_panel_bytes(void);
 

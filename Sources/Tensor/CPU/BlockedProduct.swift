@@ -18,12 +18,18 @@ struct BlockedProduct {
 
   /// Operations below which a product stays on the calling thread.
   private static let serialProduct = 1 << 22
-  /// Columns of a tile where there are that many: the first factor is packed anew for each tile.
-  private static let mostColumns = Int(CK_GEMM_COLUMNS)
+  /// Columns of a tile: several tiles for each thread, but not so few columns that reading the other factor counts.
+  private static let (leastColumns, mostColumns) = (64, 512)
   /// Rows of a tile at least, and at most where sums are kept beside a result of another type.
   private static let (leastRows, mostNarrowRows) = (96, 510)
+  /// Elements of the first factor that are packed at a time.
+  private static let packedElements = 1 << 22
+  /// Rows that a thread packs at a time.
+  private static let packedRows = 48
 
   private let m, n, k: Int
+  /// Rows that are packed at a time; a multiple of six.
+  private let blockRows: Int
   /// Rows and columns of a tile.
   private let height, width: Int
   /// Threads that take part.
@@ -36,27 +42,30 @@ struct BlockedProduct {
     (self.m, self.n, self.k) = (m, n, k)
     isNarrow = result != .float32
     let threads = 2 * m * n * k < BlockedProduct.serialProduct ? 1 : threads
+    let wholeRows = (m + 5) / 6 * 6
+    blockRows = min(wholeRows, max(96, BlockedProduct.packedElements / k / 6 * 6))
     // Whole registers but for the last tile.
-    let share = (n + threads - 1) / threads
-    width = min(n, min(max((share + 15) / 16 * 16, 64), BlockedProduct.mostColumns))
+    let share = threads == 1 ? n : (n + 2 * threads - 1) / (2 * threads)
+    let columns = min(max(share, BlockedProduct.leastColumns), BlockedProduct.mostColumns)
+    width = min(n, (columns + 15) / 16 * 16)
     let across = (n + width - 1) / width
-    var down =
-      across >= threads ? 1 : min((threads + across - 1) / across, max(1, m / BlockedProduct.leastRows))
-    if isNarrow {
-      down = max(down, (m + BlockedProduct.mostNarrowRows - 1) / BlockedProduct.mostNarrowRows)
-    }
-    height = min(m, ((m + down - 1) / down + 5) / 6 * 6)
-    workers = min(threads, across * ((m + height - 1) / height))
+    let most = isNarrow ? min(blockRows, BlockedProduct.mostNarrowRows) : blockRows
+    let down = across >= threads ? 1 : min((threads + across - 1) / across, max(1, most / BlockedProduct.leastRows))
+    height = min(most, ((blockRows + down - 1) / down + 5) / 6 * 6)
+    workers = min(threads, across * ((blockRows + height - 1) / height))
   }
 
   /// Bytes that the threads keep from their first product on: panels of the factors.
   static var residentByteCount: Int { isFastest ? Workers.count * ck_gemm_panel_bytes() : 0 }
 
+  /// Float32 elements of the first factor, packed for all threads; one thread packs in its own panels.
+  private var packedCount: Int { workers > 1 ? blockRows * k : 0 }
+
   /// Float32 elements that each thread takes from the pool: the sums of a tile, where the result is narrower.
   private var sumCount: Int { isNarrow ? height * width : 0 }
 
   /// Bytes that a product of these extents takes from the pool.
-  var scratchByteCount: Int { 4 * workers * sumCount }
+  var scratchByteCounts: [Int] { [4 * packedCount, 4 * workers * sumCount] }
 
   /// c ← α·op(a)·op(b) + β·c, row-major with leading dimensions; sums are float32, and rounded once where c is bfloat16.
   ///
@@ -65,31 +74,44 @@ struct BlockedProduct {
     _ a: ck_factor, _ b: ck_factor, alpha: Float, beta: Float, into c: Destination, stride: Int,
     pool: BufferPool
   ) {
-    let across = (n + width - 1) / width
-    let tileCount = across * ((m + height - 1) / height)
-    guard isNarrow else {
-      parallelTasks(tileCount, workers: workers) { task, _ in
+    let packed = Scratch(Float.self, count: packedCount, pool: pool)
+    let sums = Scratch(Float.self, count: workers * sumCount, pool: pool)
+    let (panels, sumsStart) = (packed.pointer, sums.pointer)
+    for block in Swift.stride(from: 0, to: m, by: blockRows) {
+      let rows = min(blockRows, m - block)
+      let packedHeight = (rows + 5) / 6 * 6
+      let first = a.from(row: block)
+      if workers > 1 {
+        parallelFor(rows, grain: BlockedProduct.packedRows) { range in
+          var first = first
+          ck_gemm_pack(&first, range.lowerBound, range.count, k, packedHeight, panels)
+        }
+      }
+      let across = (n + width - 1) / width
+      let tileCount = across * ((rows + height - 1) / height)
+      parallelTasks(tileCount, workers: workers) { task, worker in
         let (row, column) = (task / across * height, task % across * width)
-        var (a, b) = (a.from(row: row), b.from(column: column))
-        ck_gemm(
-          &a, &b, min(height, m - row), min(width, n - column), k, alpha, beta,
-          c.pointer(Float.self) + row * stride + column, stride)
+        let (tileRows, columns) = (min(height, rows - row), min(width, n - column))
+        var second = b.from(column: column)
+        func multiply(_ beta: Float, _ target: UnsafeMutablePointer<Float>, _ stride: Int) {
+          if workers > 1 {
+            ck_gemm_packed(
+              panels, row, packedHeight, &second, tileRows, columns, k, alpha, beta, target, stride)
+          } else {
+            var part = first.from(row: row)
+            ck_gemm(&part, &second, tileRows, columns, k, alpha, beta, target, stride)
+          }
+        }
+        let offset = (block + row) * stride + column
+        guard isNarrow else { return multiply(beta, c.pointer(Float.self) + offset, stride) }
+        let target = c.pointer(UInt16.self) + offset
+        let sums = sumsStart + worker * sumCount
+        if beta != 0 {
+          for i in 0..<tileRows { ck_widen(target + i * stride, sums + i * columns, columns) }
+        }
+        multiply(beta, sums, columns)
+        for i in 0..<tileRows { ck_narrow(sums + i * columns, target + i * stride, columns) }
       }
-      return
-    }
-    let scratch = Scratch(Float.self, count: workers * sumCount, pool: pool)
-    let start = scratch.pointer
-    parallelTasks(tileCount, workers: workers) { task, worker in
-      let (row, column) = (task / across * height, task % across * width)
-      let (rows, columns) = (min(height, m - row), min(width, n - column))
-      var (a, b) = (a.from(row: row), b.from(column: column))
-      let target = c.pointer(UInt16.self) + row * stride + column
-      let sums = start + worker * sumCount
-      if beta != 0 {
-        for i in 0..<rows { ck_widen(target + i * stride, sums + i * columns, columns) }
-      }
-      ck_gemm(&a, &b, rows, columns, k, alpha, beta, sums, columns)
-      for i in 0..<rows { ck_narrow(sums + i * columns, target + i * stride, columns) }
     }
   }
 }

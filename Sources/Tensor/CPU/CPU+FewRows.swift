@@ -29,7 +29,8 @@ extension CPUBackend {
       )
     }
     let (x, y) = (arranged.pointer, sums.pointer)
-    parallelFor(rows, grain: max(4, (1 << 18) / columns / 4 * 4)) { range in
+    // Some microseconds of reading: threads wait for the last one for half of that at the end of every product.
+    parallelFor(rows, grain: max(4, (1 << 16) / columns / 4 * 4)) { range in
       let (first, count) = (range.lowerBound, range.count)
       switch w {
       case .nf4(let w):

@@ -36,7 +36,7 @@ extension SizingBackend: MatMulKernels {
     } else if BlockedProduct.isFastest, a.dtype != .float64,
       a.dtype == .float32 || !BFloat16.isMultipliable
     {
-      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCount)
+      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCounts)
     } else if a.dtype == .bfloat16, !BFloat16.isMultipliable {
       let pieces = CPUBackend.WidenedPieces(
         transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k)
@@ -78,7 +78,7 @@ extension SizingBackend: QuantizationKernels {
     }
     if BlockedProduct.isFastest, w.isPackedByKernels, a.dtype != .float64 {
       let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
-      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCount)
+      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCounts)
       return
     }
     let isDirect = transposeWeight && m <= CPUBackend.directRows

@@ -30,7 +30,10 @@ package final class SizingBackend: Backend {
   }
 
   /// Counts `byteCounts` as in use together for the length of a kernel.
-  func scratch(_ byteCounts: Int...) {
+  func scratch(_ byteCounts: Int...) { scratch(byteCounts) }
+
+  /// The same.
+  func scratch(_ byteCounts: [Int]) {
     let buffers = byteCounts.map { allocate(byteCount: $0) }
     for buffer in buffers { release(buffer) }
   }

@@ -30,7 +30,7 @@ struct Merge: ParsableCommand {
 
   @Option(
     help: ArgumentHelp("Most bytes of a file, such as 5GB or 800MB.", valueName: "size"))
-  var maxShardSize = ByteSize(bytes: 50_000_000_000)
+  var maxShardSize = MemorySize(byteCount: 50_000_000_000)
 
   @Flag(help: "Replace a folder that is there.")
   var overwriteOutputDir = false
@@ -65,7 +65,7 @@ struct Merge: ParsableCommand {
     let rows = try ExportRows.rows(folder: folder, data: data, count: check)
     var merge = CheckpointMerge()
     merge.dtype = dtype
-    merge.maxShardSize = maxShardSize.bytes
+    merge.maxShardSize = maxShardSize.byteCount
     Interrupts.listen()
     weights.isStopRequested = { Interrupts.isStopRequested }
     let publication = try place.publication()

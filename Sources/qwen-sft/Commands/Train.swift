@@ -44,24 +44,14 @@ struct Train: ParsableCommand {
     }
     // 1. The data is read and encoded before any weight is.
     let encoder = try encoding.encoder(folder: folder)
-    let (all, report) = try TrainingData.rows(
-      encoder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
-    var (rows, evaluationRows) = try ValidationSplit.split(
-      all, size: config.valSize, seed: config.seed)
-    if !options.evalDataPath.isEmpty {
-      evaluationRows = try TrainingData.rows(
-        encoder, paths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
-        config: config
-      ).rows
-    }
+    let (rows, evaluationRows, report) = try readData(encoder, paths, config)
+    let isBFloat16 = Session.computesInBFloat16(precision, on: device)
     let watch = try MemoryWatch(
       of: RunOutline(
         modelDirectory: folder,
         weights: try Session.weights(
-          precision, trainsAll: options.full, placement: .owned,
-          computesInBFloat16: Session.computesInBFloat16(precision, on: device)),
-        computesInBFloat16: Session.computesInBFloat16(precision, on: device),
-        adapterDirectory: adapterFolder, config: config,
+          precision, trainsAll: options.full, placement: .owned, computesInBFloat16: isBFloat16),
+        computesInBFloat16: isBFloat16, adapterDirectory: adapterFolder, config: config,
         rows: rows, evaluationRows: evaluationRows), on: device)
     let questions = try options.samplePrompts.map { try Questions.samples(in: $0) }
     // 2. The model, and what of it is trained.
@@ -102,6 +92,28 @@ struct Train: ParsableCommand {
       shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
     guard try resume(trainer) else { return }
     try recipe?.write(to: output)
+    try run(trainer, reporter)
+  }
+
+  /// The rows to train on and those to evaluate on, encoded, and what reading them found.
+  private func readData(_ encoder: ConversationEncoder, _ paths: [String], _ config: TrainingConfig) throws
+    -> (rows: [EncodedRow], evaluationRows: [EncodedRow], report: ConversationEncoder.Report)
+  {
+    let (all, report) = try TrainingData.rows(
+      encoder, paths: paths, format: data.dataFormat, encoding: encoding, config: config)
+    var (rows, evaluationRows) = try ValidationSplit.split(
+      all, size: config.valSize, seed: config.seed)
+    if !options.evalDataPath.isEmpty {
+      evaluationRows = try TrainingData.rows(
+        encoder, paths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
+        config: config
+      ).rows
+    }
+    return (rows, evaluationRows, report)
+  }
+
+  /// Runs to the end; an interrupted run ends with an exit code of its own.
+  private func run(_ trainer: Trainer, _ reporter: TrainingReporter) throws {
     do throws(TrainingError) {
       _ = try trainer.run()
     } catch {

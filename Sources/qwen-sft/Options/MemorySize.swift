@@ -1,9 +1,9 @@
-// Sizes of memory as people write them.
+// Sizes of memory and of files as people write them.
 
 import ArgumentParser
 
 /// A number of bytes: 4GB, 512MB, 1.5GiB, 4000000000. Units of powers of 1000 end in B, those of 1024 in iB.
-package struct MemorySize: Sendable, Hashable, ExpressibleByArgument {
+package struct MemorySize: Sendable, Hashable, ExpressibleByArgument, CustomStringConvertible {
   /// The number of bytes.
   package let byteCount: Int
 
@@ -23,6 +23,17 @@ package struct MemorySize: Sendable, Hashable, ExpressibleByArgument {
 
   /// `byteCount` bytes.
   package init(byteCount: Int) { self.byteCount = byteCount }
+
+  /// As Hugging Face's libraries write it: 50GB, 512MB, or the number.
+  package var description: String {
+    for (factor, unit) in [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")]
+    where byteCount % factor == 0 {
+      return "\(byteCount / factor)\(unit)"
+    }
+    return "\(byteCount)"
+  }
+
+  package var defaultValueDescription: String { description }
 }
 
 /// `byteCount` with the unit that suits it: "1.23 GB", "45 MB", "0.1 MB", "12 KB".
