@@ -21,7 +21,8 @@ struct BlockedProductTests {
   /// Whole and broken tiles, blocks of rows, terms and columns, and what lies behind them.
   static let cases: [Case] = {
     let sizes = [
-      (1, 1, 1), (5, 15, 7), (6, 16, 8), (7, 17, 9), (13, 33, 31), (12, 48, 384), (11, 40, 385), (145, 20, 70),
+      (1, 1, 1), (5, 15, 7), (6, 16, 8), (7, 17, 9), (13, 33, 31), (12, 48, 384), (11, 40, 385),
+      (145, 20, 70),
       (290, 31, 16), (9, 513, 33), (6, 530, 770), (150, 520, 400),
     ]
     let factors: [(Float, Float)] = [(1, 0), (0.5, 1), (1, -0.25)]
@@ -54,7 +55,8 @@ struct BlockedProductTests {
       .normal([count], stream: RandomStream(seed: 11, purpose: .test, index: index))
     }
     let dtype: DType = type == ck_type_bf16 ? .bfloat16 : .float32
-    let a = numbers((product.isTransposed.a ? k : m) * strideA, 1).cast(to: type == ck_type_nf4 ? .float32 : dtype)
+    let a = numbers((product.isTransposed.a ? k : m) * strideA, 1).cast(
+      to: type == ck_type_nf4 ? .float32 : dtype)
     let dense = numbers(rowsB * strideB, 2).cast(to: dtype)
     let quantized = QuantizedTensor(
       quantizing: dense.cast(to: .float32).reshaped([rowsB, strideB]),
@@ -91,7 +93,9 @@ struct BlockedProductTests {
             }
           }
           precondition(
-            zip(result, inSteps).allSatisfy { $0.bitPattern == $1.bitPattern || $0.isNaN && $1.isNaN },
+            zip(result, inSteps).allSatisfy {
+              $0.bitPattern == $1.bitPattern || $0.isNaN && $1.isNaN
+            },
             "other bits in two steps")
         }
         if type == ck_type_nf4 {
@@ -110,11 +114,13 @@ struct BlockedProductTests {
       }
     }
     let (x, old) = (try a.doubles(), try before.doubles())
-    let w = try (type == ck_type_nf4 ? quantized.dequantized().reshaped([rowsB * strideB]) : dense).doubles()
+    let w = try (type == ck_type_nf4 ? quantized.dequantized().reshaped([rowsB * strideB]) : dense)
+      .doubles()
     var excess = 0.0
     for i in 0..<m {
       for j in n..<strideC {
-        precondition(Double(result[i * strideC + j]) == old[i * strideC + j], "written between rows")
+        precondition(
+          Double(result[i * strideC + j]) == old[i * strideC + j], "written between rows")
       }
       for j in 0..<n {
         var sum = 0.0

@@ -50,7 +50,9 @@ struct BlockedProduct {
     width = min(n, (columns + 15) / 16 * 16)
     let across = (n + width - 1) / width
     let most = isNarrow ? min(blockRows, BlockedProduct.mostNarrowRows) : blockRows
-    let down = across >= threads ? 1 : min((threads + across - 1) / across, max(1, most / BlockedProduct.leastRows))
+    let down =
+      across >= threads
+      ? 1 : min((threads + across - 1) / across, max(1, most / BlockedProduct.leastRows))
     height = min(most, ((blockRows + down - 1) / down + 5) / 6 * 6)
     workers = min(threads, across * ((blockRows + height - 1) / height))
   }
@@ -132,7 +134,9 @@ extension ck_factor {
   }
 
   /// The factor from a row of op(a) on.
-  fileprivate func from(row: Int) -> ck_factor { moved(by: is_transposed != 0 ? row : row * stride) }
+  fileprivate func from(row: Int) -> ck_factor {
+    moved(by: is_transposed != 0 ? row : row * stride)
+  }
 
   /// The factor from a column of op(b) on.
   fileprivate func from(column: Int) -> ck_factor {

@@ -96,7 +96,8 @@ struct Train: ParsableCommand {
   }
 
   /// The rows to train on and those to evaluate on, encoded, and what reading them found.
-  private func readData(_ encoder: ConversationEncoder, _ paths: [String], _ config: TrainingConfig) throws
+  private func readData(_ encoder: ConversationEncoder, _ paths: [String], _ config: TrainingConfig)
+    throws
     -> (rows: [EncodedRow], evaluationRows: [EncodedRow], report: ConversationEncoder.Report)
   {
     let (all, report) = try TrainingData.rows(
