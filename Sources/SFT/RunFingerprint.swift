@@ -108,14 +108,16 @@ package struct RunFingerprint: Sendable {
     for value in (try? model.model.norm.weight.value.doubles()) ?? [] {
       digest.add(value.bitPattern)
     }
+    // Matrices that stay in 16 bits in float32 arithmetic are the same as widened ones. Nothing is rounded.
+    let isWidened = model.computeDType == .float32 && !model.isQuantized
     for (_, linear) in model.namedLinears() where linear.adapter?.initialFactors == nil {
       let row: [UInt8]
       if let quantized = linear.quantizedWeight {
         row = (try? quantized.codes.rows(0..<min(1024, quantized.codes.shape[0])).bytes()) ?? []
       } else {
-        let first = linear.weight.value.rows(0..<1)
-        // The numbers count, not the bits in which they are kept.
-        row = (try? first.cast(to: model.computeDType ?? first.dtype).bytes()) ?? []
+        var first = linear.weight.value.rows(0..<1)
+        if isWidened, first.dtype == .bfloat16 { first = first.cast(to: .float32) }
+        row = (try? first.bytes()) ?? []
       }
       for byte in row { digest.add(UInt64(byte)) }
     }

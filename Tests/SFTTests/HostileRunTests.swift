@@ -296,6 +296,30 @@ struct HostileRunTests {
     let linear = try #require(same.namedLinears().first?.linear)
     linear.weight.value = linear.weight.value.scaled(by: 1.001)
     #expect(before != fingerprint(same))
+    // Less than bfloat16 tells apart, with arithmetic in it.
+    let (master, close) = try (
+      QwenModel.load(directory: HostileRunTests.model),
+      QwenModel.load(directory: HostileRunTests.model)
+    )
+    for model in [master, close] { model.computeDType = .bfloat16 }
+    let first = try #require(close.namedLinears().first?.linear)
+    first.weight.value = first.weight.value.scaled(by: 1.000_01)
+    #expect(fingerprint(master) != fingerprint(close))
+  }
+
+  @Test("a model is the same whether its matrices are widened or stay in 16 bits")
+  func keptInBFloat16() throws {
+    func fingerprint(keepsBFloat16: Bool) throws -> JSON {
+      var options = WeightOptions()
+      options.keepsBFloat16 = keepsBFloat16
+      let model = try QwenModel.load(
+        directory: TrainingParityTests.fixtures + "/tiny-qwen3-bf16", options: options)
+      return RunFingerprint(
+        config: TrainingConfig(outputDir: ""), adapter: nil, model: model, rows: [],
+        evaluationRows: []
+      ).json
+    }
+    #expect(try fingerprint(keepsBFloat16: true) == fingerprint(keepsBFloat16: false))
   }
 
   @Test("a resumed run tells the log of the steps before it, and nothing after them")

@@ -84,7 +84,10 @@ extension SizingBackend: QuantizationKernels {
     let isDirect = transposeWeight && m <= CPUBackend.directRows
     let tileRows = max(1, min(rows, CPUBackend.tileSize / columns))
     let tile = 4 * columns * (isDirect ? Workers.count : tileRows)
-    if a.dtype != .bfloat16 {
+    if a.dtype == .float32, !isDirect, BlockedProduct.isFastest {
+      let (n, k) = transposeWeight ? (tileRows, columns) : (columns, tileRows)
+      scratch([tile] + BlockedProduct(m: m, n: n, k: k, result: .float32).scratchByteCounts)
+    } else if a.dtype != .bfloat16 {
       scratch(tile)
     } else if m > CPUBackend.directRows && BFloat16.isMultipliable {
       scratch(2 * rows * columns)

@@ -27,7 +27,7 @@ package struct MemorySize: Sendable, Hashable, ExpressibleByArgument, CustomStri
   /// As Hugging Face's libraries write it: 50GB, 512MB, or the number.
   package var description: String {
     for (factor, unit) in [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")]
-    where byteCount % factor == 0 {
+    where byteCount > 0 && byteCount % factor == 0 {
       return "\(byteCount / factor)\(unit)"
     }
     return "\(byteCount)"
