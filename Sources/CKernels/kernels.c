@@ -23,19 +23,24 @@ typedef float eight __attribute__((vector_size(32)));
 enum { panels_a_size = CK_GEMM_ROWS * CK_GEMM_TERMS, panels_b_size = CK_GEMM_TERMS * CK_GEMM_COLUMNS };
 
 static pthread_key_t panels_key;
+static int has_panels_key;
 static pthread_once_t panels_once = PTHREAD_ONCE_INIT;
 
 static void create_panels_key(void) {
-  if (pthread_key_create(&panels_key, free)) abort();
+  has_panels_key = !pthread_key_create(&panels_key, free);
 }
 
+// Null where there is no memory for them.
 static float *panels(void) {
   pthread_once(&panels_once, create_panels_key);
+  if (!has_panels_key) return NULL;
   float *memory = pthread_getspecific(panels_key);
   if (memory) return memory;
   memory = aligned_alloc(64, (ck_gemm_panel_bytes() + 63) / 64 * 64);
-  // There is no product without them, and nobody to tell.
-  if (!memory || pthread_setspecific(panels_key, memory)) abort();
+  if (memory && pthread_setspecific(panels_key, memory)) {
+    free(memory);
+    return NULL;
+  }
   return memory;
 }
 
@@ -166,19 +171,22 @@ void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count
   CALL(nf4_unpack_bf16, w, first, y, count)
 }
 int ck_gemm_is_fastest(void) { return instruction_set() == avx2; }
-void ck_gemm(
+int ck_gemm(
     const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
     size_t stride) {
   float *const panels_b = panels();
+  if (!panels_b) return 0;
   CALL(gemm, a, NULL, 0, 0, b, m, n, k, alpha, beta, c, stride, panels_b + panels_b_size, panels_b)
 }
 void ck_gemm_pack(const ck_factor *a, size_t row, size_t rows, size_t k, size_t height, float *packed) {
   CALL(gemm_pack, a, row, rows, k, height, packed)
 }
-void ck_gemm_packed(
+int ck_gemm_packed(
     const float *packed, size_t row, size_t height, const ck_factor *b, size_t m, size_t n, size_t k, float alpha,
     float beta, float *c, size_t stride) {
-  CALL(gemm, NULL, packed, row, height, b, m, n, k, alpha, beta, c, stride, NULL, panels())
+  float *const panels_b = panels();
+  if (!panels_b) return 0;
+  CALL(gemm, NULL, packed, row, height, b, m, n, k, alpha, beta, c, stride, NULL, panels_b)
 }
 float ck_max_f32(const float *x, size_t count) {
   CALL(max_f32, x, count)

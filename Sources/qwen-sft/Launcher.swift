@@ -5,6 +5,7 @@ import Export
 import Glibc
 import Hub
 import QwenModel
+import Tensor
 
 /// Running a command line.
 enum Launcher {
@@ -18,6 +19,13 @@ enum Launcher {
     // A file that may grow no further is an error of the write too.
     signal(SIGXFSZ, SIG_IGN)
     keepStandardDescriptors()
+    MemoryExhaustion.end { byteCount in
+      Diagnostics.error(
+        "out of memory: the system has no \(memoryText(byteCount)) left; --use_qlora, --gradient_checkpointing full, a smaller batch or shorter rows need less"
+      )
+      // Other threads are still at work: nothing is cleaned up, as after a kill.
+      _exit(1)
+    }
     let code: Int32
     do {
       let catalog = try OptionCatalog.current()

@@ -76,7 +76,7 @@ struct BlockedProductTests {
         func run(_ second: ck_factor) {
           var (first, second) = (first, second)
           var inSteps = result
-          ck_gemm(&first, &second, m, n, k, product.alpha, product.beta, &result, strideC)
+          _ = ck_gemm(&first, &second, m, n, k, product.alpha, product.beta, &result, strideC)
           // In two steps, rows in two parts each: the same to the bit.
           let height = (m + 5) / 6 * 6
           let cut = min(m, height / 12 * 6)
@@ -87,7 +87,7 @@ struct BlockedProductTests {
           precondition(packed[(height * k)...].allSatisfy { $0 == 7 }, "written behind the panels")
           inSteps.withUnsafeMutableBufferPointer { c in
             for part in [0..<cut, cut..<m] where !part.isEmpty {
-              ck_gemm_packed(
+              _ = ck_gemm_packed(
                 packed, part.lowerBound, height, &second, part.count, n, k, product.alpha,
                 product.beta, c.baseAddress.map { $0 + part.lowerBound * strideC }, strideC)
             }

@@ -1,5 +1,6 @@
 // The tensor value itself: shapes, views, reading back, and what must trap.
 
+import Glibc
 import Tensor
 import Testing
 
@@ -64,6 +65,15 @@ struct TensorTests {
       let (one, two, three) = (try bits(1), try bits(2), try bits(3))
       precondition(one == two && one == three && one.count > 30)
     }
+  }
+
+  @Test("memory that runs out ends the process as it was told to")
+  func exhaustion() async {
+    await #expect(processExitsWith: .exitCode(7)) {
+      MemoryExhaustion.end { byteCount in _exit(byteCount == 1 << 48 ? 7 : 8) }
+      _ = Tensor.zeros([1 << 20, 1 << 26])
+    }
+    await #expect(processExitsWith: .failure) { _ = Tensor.zeros([1 << 20, 1 << 26]) }
   }
 
   @Test("an index outside a table traps")

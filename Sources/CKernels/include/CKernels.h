@@ -106,8 +106,8 @@ typedef struct {
 enum { CK_GEMM_ROWS = 144, CK_GEMM_TERMS = 384, CK_GEMM_COLUMNS = 512 };
 
 // c ← α·op(a)·op(b) + β·c for c [m, n] with rows `stride` elements apart, on the calling thread; with β = 0 c is not read.
-// a is not NF4, k at least 1. An element of c is the sum of runs of CK_GEMM_TERMS products, whatever m and n are.
-void ck_gemm(
+// a is not NF4, k at least 1. Returns 0, and has done nothing, where there is no memory for the thread's panels. An element of c is the sum of runs of CK_GEMM_TERMS products, whatever m and n are.
+int ck_gemm(
     const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
     size_t stride);
 
@@ -115,7 +115,7 @@ void ck_gemm(
 // `packed`, which has height·k elements, height being the number of all rows rounded up to a multiple of six; and a product of m of
 // these rows from `row` on. `row` is a multiple of six.
 void ck_gemm_pack(const ck_factor *a, size_t row, size_t rows, size_t k, size_t height, float *packed);
-void ck_gemm_packed(
+int ck_gemm_packed(
     const float *packed, size_t row, size_t height, const ck_factor *b, size_t m, size_t n, size_t k, float alpha,
     float beta, float *c, size_t stride);
 

@@ -38,10 +38,11 @@ struct BlockedProduct {
   private let isNarrow: Bool
 
   /// The tiles of a product of these extents, on as many threads as a kernel that is called here may use.
-  init(m: Int, n: Int, k: Int, result: DType, threads: Int = ThreadTeam.usableThreadCount) {
+  init(m: Int, n: Int, k: Int, result: DType) {
     (self.m, self.n, self.k) = (m, n, k)
     isNarrow = result != .float32
-    let threads = 2 * m * n * k < BlockedProduct.serialProduct ? 1 : threads
+    let threads =
+      2 * m * n * k < BlockedProduct.serialProduct ? 1 : ThreadTeam.usableThreadCount
     let wholeRows = (m + 5) / 6 * 6
     blockRows = min(wholeRows, max(96, BlockedProduct.packedElements / k / 6 * 6))
     // Whole registers but for the last tile.
@@ -96,13 +97,13 @@ struct BlockedProduct {
         let (tileRows, columns) = (min(height, rows - row), min(width, n - column))
         var second = b.from(column: column)
         func multiply(_ beta: Float, _ target: UnsafeMutablePointer<Float>, _ stride: Int) {
-          if workers > 1 {
-            ck_gemm_packed(
+          var part = first.from(row: row)
+          let isDone =
+            workers > 1
+            ? ck_gemm_packed(
               panels, row, packedHeight, &second, tileRows, columns, k, alpha, beta, target, stride)
-          } else {
-            var part = first.from(row: row)
-            ck_gemm(&part, &second, tileRows, columns, k, alpha, beta, target, stride)
-          }
+            : ck_gemm(&part, &second, tileRows, columns, k, alpha, beta, target, stride)
+          if isDone == 0 { MemoryExhaustion.end(wanting: ck_gemm_panel_bytes()) }
         }
         let offset = (block + row) * stride + column
         guard isNarrow else { return multiply(beta, c.pointer(Float.self) + offset, stride) }

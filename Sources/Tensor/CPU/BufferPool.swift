@@ -54,10 +54,10 @@ package final class BufferPool: Sendable {
     return (size + step - 1) / step * step
   }
 
-  /// A buffer of at least `byteCount` bytes; traps where the system has none left.
+  /// A buffer of at least `byteCount` bytes; where the system has none left, ``MemoryExhaustion`` ends the process.
   package func allocate(byteCount: Int) -> Buffer {
     guard let buffer = buffer(byteCount: byteCount) else {
-      preconditionFailure("out of memory: the system has no \(byteCount) bytes left for a tensor")
+      MemoryExhaustion.end(wanting: byteCount)
     }
     return buffer
   }

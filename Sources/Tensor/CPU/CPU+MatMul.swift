@@ -201,22 +201,25 @@ extension Destination {
   }
 }
 
-/// Temporary memory of a kernel, returned to the pool when it goes out of scope.
+/// Temporary memory of a kernel, returned to the pool when it goes out of scope. The pool is not asked for nothing: what a
+/// task of a kernel takes would be there once or twice, as threads happen to run.
 struct Scratch<Element: TensorScalar>: ~Copyable {
-  private let buffer: Buffer
+  private let buffer: Buffer?
   private let pool: BufferPool
   let count: Int
 
   init(_ type: Element.Type, count: Int, pool: BufferPool) {
-    buffer = pool.allocate(byteCount: count * MemoryLayout<Element>.stride)
+    buffer =
+      count > 0 ? pool.allocate(byteCount: count * MemoryLayout<Element>.stride) : nil
     self.count = count
     self.pool = pool
   }
 
   var destination: Destination {
-    Destination(address: buffer.address, dtype: Element.dtype, count: count)
+    // An address that is aligned and never read stands for no memory.
+    Destination(address: buffer?.address ?? 64, dtype: Element.dtype, count: count)
   }
   var pointer: UnsafeMutablePointer<Element> { destination.pointer(Element.self) }
 
-  deinit { pool.release(buffer) }
+  deinit { if let buffer { pool.release(buffer) } }
 }

@@ -34,7 +34,7 @@ package final class SizingBackend: Backend {
 
   /// The same.
   func scratch(_ byteCounts: [Int]) {
-    let buffers = byteCounts.map { allocate(byteCount: $0) }
+    let buffers = byteCounts.filter { $0 > 0 }.map { allocate(byteCount: $0) }
     for buffer in buffers { release(buffer) }
   }
 }
