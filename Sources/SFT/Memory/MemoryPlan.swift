@@ -44,6 +44,8 @@ public struct MemoryPlan: Sendable {
   package internal(set) var choices: [BatchSize: Checkpointing] = [:]
   /// Numbers of the model, and those that are trained.
   public internal(set) var parameterCount, trainedParameterCount: Int
+  /// Trained numbers whose moments are in 8 bits.
+  package internal(set) var trained8BitParameterCount: Int
 
   /// The largest resident set, in bytes.
   public var peakByteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }

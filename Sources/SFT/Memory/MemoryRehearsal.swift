@@ -222,7 +222,10 @@ package struct MemoryRehearsal {
         + network.namedLinears().reduce(0) {
           $0 + ($1.linear.quantizedWeight?.shape.count ?? 0)
         },
-      trainedParameterCount: optimizer.slots.reduce(0) { $0 + $1.parameter.shape.count })
+      trainedParameterCount: slots.reduce(0, +),
+      trained8BitParameterCount: optimizer.slots.reduce(0) {
+        $0 + ($1.firstMoment.scales != nil ? $1.parameter.shape.count : 0)
+      })
   }
 }
 

@@ -252,17 +252,33 @@ public struct TimeProbe {
 
   /// Seconds of clipping and of the optimizer's step over all that is trained.
   private func secondsOfUpdate() throws -> Double {
-    let parameters = model.trainableParameters().filter { !$0.key.contains("embed_tokens") }
+    let in8Bits = plan.trained8BitParameterCount
+    return try secondsOfUpdate(of: in8Bits, in8Bits: true)
+      + secondsOfUpdate(of: plan.trainedParameterCount - in8Bits, in8Bits: false)
+  }
+
+  /// Seconds of `count` numbers whose moments are of one kind: a number with moments in 8 bits takes several times as long.
+  private func secondsOfUpdate(of count: Int, in8Bits: Bool) throws -> Double {
+    guard count > 0 else { return 0 }
+    let trained = model.trainableParameters().filter { !$0.key.contains("embed_tokens") }
+    let alike = trained.filter {
+      run.config.optim.keeps8Bits(key: $0.key, count: $0.parameter.shape.count) == in8Bits
+    }
+    func numbers(_ parameters: [(key: String, parameter: Parameter)]) -> Int {
+      parameters.reduce(0) { $0 + $1.parameter.shape.count }
+    }
+    // A few norms of a block tell nothing of an embedding: then the block's maps stand for it.
+    let parameters = numbers(alike) >= numbers(trained) / 16 ? alike : trained
     let optimizer = AdamW(
-      parameters, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, kind: run.config.optim)
+      parameters, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0,
+      kind: in8Bits ? .adamw8Bit : .adamw)
     let seconds = try mean {
       // Hardly smaller: gradients that shrink to nothing would take other times.
       let norm = try optimizer.gradientNorm()
       optimizer.clip(norm: norm, maximum: 0.999 * norm)
       optimizer.step(learningRate: 0)
     }
-    let count = parameters.reduce(0) { $0 + $1.parameter.shape.count }
-    return seconds * Double(plan.trainedParameterCount) / Double(max(1, count))
+    return seconds * Double(count) / Double(max(1, numbers(parameters)))
   }
 
   /// The mean time of `body` after a first run, which makes kernels and takes memory.
