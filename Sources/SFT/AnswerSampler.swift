@@ -35,6 +35,13 @@ public struct AnswerSampler: Sendable {
     self.prompts = prompts.filter { !$0.ids.isEmpty }
   }
 
+  /// Lets a model without numbers answer the longest prompt, as long as an answer may be.
+  func rehearse(on model: QwenModel) throws(DeviceError) {
+    guard let longest = prompts.max(by: { $0.ids.count < $1.ids.count }) else { return }
+    _ = try Generator(model: model, stopIDs: [], options: .greedy).generate(
+      prompt: longest.ids, maxNewTokens: maxNewTokens)
+  }
+
   /// The answer of `model` to prompt `index`; nil where `shouldStop` says so before it is complete.
   func answer(
     _ index: Int, of model: QwenModel, step: Int, isFinal: Bool, shouldStop: () -> Bool

@@ -9,6 +9,7 @@ import SFT
 import Safetensors
 import Tensor
 import Testing
+import Tokenizer
 
 /// A model that is large enough for its sizes to matter.
 private enum Subject {
@@ -227,5 +228,28 @@ struct MemoryPlanTests {
     config.lora = nil
     let full = try plan()
     #expect(full[.optimizer] >= 8 * full.parameterCount && full[.saving] > 0)
+  }
+
+  @Test("the keys and values of sampled answers count where training takes less")
+  func sampledAnswers() throws {
+    let folder = TrainingParityTests.fixtures + "/demo-model"
+    let encoder = try ConversationEncoder(folder: folder)
+    let text = String(repeating: "How far is it to the harbour? ", count: 40)
+    let sampler = try AnswerSampler(
+      [Conversation(messages: [["role": "user", "content": .string(text)]])], encoder: encoder,
+      stopIDs: [], maxNewTokens: 64)
+    var weights = WeightOptions()
+    weights.placement = .owned
+    func peak(_ sampler: AnswerSampler?) throws -> Int {
+      try MemoryPlan(
+        RunOutline(
+          modelDirectory: folder, weights: weights, config: TrainingConfig(outputDir: ""),
+          rows: [Subject.row(4, trained: 2)], sampler: sampler), programByteCount: 50 << 20
+      ).peakByteCount
+    }
+    let config = try QwenConfig(directory: folder)
+    let tokens = encoder.tokenizer.encode(utf8: Array(text.utf8)).count + 64
+    let cached = 2 * 4 * config.numHiddenLayers * tokens * config.numKeyValueHeads * config.headDim
+    #expect(try peak(sampler) >= peak(nil) + cached / 2)
   }
 }

@@ -118,7 +118,7 @@ public struct ConversationEncoder: Sendable {
   }
 
   /// The same encoder with further variables for the template; they must not be named as in
-  /// ``ChatTemplate/reservedNames``.
+  /// `ChatTemplate.reservedNames`.
   public func adding(_ variables: JSONObject) -> ConversationEncoder {
     var copy = self
     for (name, value) in variables { copy.variables[name] = value }

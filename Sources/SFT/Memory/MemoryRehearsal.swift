@@ -158,6 +158,7 @@ package struct MemoryRehearsal {
       _ = try Evaluator(model: network, on: backend.device).evaluate(
         Array(rows.prefix(32)) + (longest.map { [$0] } ?? []))
     }
+    try run.sampler?.rehearse(on: network)
     return peak
   }
 

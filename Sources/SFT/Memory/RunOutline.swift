@@ -17,12 +17,14 @@ public struct RunOutline: Sendable {
   public var config: TrainingConfig
   /// The rows to train on, and those to evaluate on.
   public var rows, evaluationRows: [EncodedRow]
+  /// What the model answers on the way, if anything.
+  public var sampler: AnswerSampler?
 
   /// A run on the model in `modelDirectory`.
   public init(
     modelDirectory: String, weights: WeightOptions, computesInBFloat16: Bool = false,
     adapterDirectory: String? = nil, config: TrainingConfig, rows: [EncodedRow],
-    evaluationRows: [EncodedRow] = []
+    evaluationRows: [EncodedRow] = [], sampler: AnswerSampler? = nil
   ) {
     self.modelDirectory = modelDirectory
     self.weights = weights
@@ -31,6 +33,7 @@ public struct RunOutline: Sendable {
     self.config = config
     self.rows = rows
     self.evaluationRows = evaluationRows
+    self.sampler = sampler
   }
 
   /// What goes through the model together.

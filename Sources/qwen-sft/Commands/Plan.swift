@@ -48,7 +48,8 @@ struct Plan: ParsableCommand {
     try options.validateCheckpointing(on: device)
     let input = PlannedRun.Input(
       folder: try model.folder(), adapterFolder: adapterFolder, paths: try data.paths(),
-      evaluationPaths: options.evalDataPath, format: data.dataFormat, encoding: encoding,
+      evaluationPaths: options.evalDataPath, samplePrompts: options.samplePrompts,
+      format: data.dataFormat, encoding: encoding,
       precision: precision, device: device)
     let rows = try PlannedRun.Rows(input, config: config)
     let programByteCount = ProcessMemory.residentByteCount

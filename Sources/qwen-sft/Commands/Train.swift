@@ -45,6 +45,12 @@ struct Train: ParsableCommand {
     // 1. The data is read and encoded before any weight is.
     let encoder = try encoding.encoder(folder: folder)
     let (rows, evaluationRows, report) = try readData(encoder, paths, config)
+    let sampler = try options.samplePrompts.map {
+      try AnswerSampler(
+        Questions.samples(in: $0), encoder: encoder,
+        stopIDs: Session.stopIDs(
+          folder, config: QwenConfig(directory: folder), tokenizer: encoder.tokenizer))
+    }
     let isBFloat16 = Session.computesInBFloat16(precision, on: device)
     let watch = try MemoryWatch(
       of: RunOutline(
@@ -52,8 +58,7 @@ struct Train: ParsableCommand {
         weights: try Session.weights(
           precision, trainsAll: options.full, placement: .owned, computesInBFloat16: isBFloat16),
         computesInBFloat16: isBFloat16, adapterDirectory: adapterFolder, config: config,
-        rows: rows, evaluationRows: evaluationRows), on: device)
-    let questions = try options.samplePrompts.map { try Questions.samples(in: $0) }
+        rows: rows, evaluationRows: evaluationRows, sampler: sampler), on: device)
     // 2. The model, and what of it is trained.
     let network = try Session.model(
       folder, adapter: nil, precision: precision, trainsAll: options.full, placement: .owned,
@@ -80,11 +85,6 @@ struct Train: ParsableCommand {
       recipe: (recipe?.settings ?? []).map { .init($0.key, $0.value) },
       outputDir: output)
     let reporter = TrainingReporter(description, targets: targets, memory: watch)
-    let sampler = try questions.map { questions in
-      try AnswerSampler(
-        questions, encoder: encoder,
-        stopIDs: Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer))
-    }
     let trainer = try Trainer(
       model: network, rows: rows, evaluationRows: evaluationRows, config: config,
       artifacts: RunArtifacts(modelDirectory: folder, adapter: settings), sampler: sampler,

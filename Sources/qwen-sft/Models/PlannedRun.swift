@@ -13,6 +13,7 @@ struct PlannedRun {
     let adapterFolder: String?
     let paths: [String]
     let evaluationPaths: [String]
+    let samplePrompts: String?
     let format: DataFormat
     let encoding: EncodingOptions
     var precision: PrecisionOptions
@@ -23,6 +24,8 @@ struct PlannedRun {
   struct Rows {
     var training, evaluation: [EncodedRow]
     let report: ConversationEncoder.Report
+    /// The prompts that are answered on the way, if any.
+    let sampler: AnswerSampler?
 
     /// Reads and encodes the data of `input`.
     init(_ input: Input, config: TrainingConfig) throws {
@@ -33,6 +36,13 @@ struct PlannedRun {
       (training, evaluation) = try ValidationSplit.split(
         all, size: config.valSize, seed: config.seed)
       self.report = report
+      sampler = try input.samplePrompts.map {
+        try AnswerSampler(
+          Questions.samples(in: $0), encoder: encoder,
+          stopIDs: Session.stopIDs(
+            input.folder, config: QwenConfig(directory: input.folder), tokenizer: encoder.tokenizer)
+        )
+      }
       if !input.evaluationPaths.isEmpty {
         evaluation = try TrainingData.rows(
           encoder, paths: input.evaluationPaths, format: input.format,
@@ -68,7 +78,8 @@ struct PlannedRun {
         input.precision, trainsAll: config.lora == nil, placement: .owned,
         computesInBFloat16: isBFloat16),
       computesInBFloat16: isBFloat16, adapterDirectory: input.adapterFolder,
-      config: config, rows: rows.training, evaluationRows: rows.evaluation)
+      config: config, rows: rows.training, evaluationRows: rows.evaluation,
+      sampler: rows.sampler)
     memory = try MemoryPlan(outline, programByteCount: programByteCount, isQuick: isQuick)
     self.rows = rows
   }
