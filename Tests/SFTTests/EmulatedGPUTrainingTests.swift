@@ -18,12 +18,16 @@ struct EmulatedGPUTrainingTests {
     let index = (settings.isQuantized ? 2 : 0) + (settings.dtype == .bfloat16 ? 1 : 0)
     let losses = try losses(name, settings, on: TestDevices.emulatedGPUs[index])
     #expect(losses.count == 12 && expected.count == 12)
-    // In bfloat16 the two round in different places: without bfloat16 instructions the CPU keeps attention and unpacked
-    // weights in float32. Differences of single steps then reach 2e-3.
-    let tolerance = settings.dtype == .bfloat16 ? 3e-3 : 1e-4
+    // In bfloat16 the two agree until a sum that was taken in another order is rounded to the other side. From there on
+    // the losses of single steps part, by up to 2e-3 in models as small as these, and stay around one another.
+    let isNarrow = settings.dtype == .bfloat16
+    var mean = 0.0
     for (step, (ours, theirs)) in zip(losses, expected).enumerated() {
-      #expect(abs(ours - theirs) < tolerance * theirs, "step \(step + 1)")
+      let difference = abs(ours - theirs) / theirs
+      #expect(difference < (!isNarrow ? 1e-4 : step < 2 ? 1e-3 : 3e-3), "step \(step + 1)")
+      mean += difference / 12
     }
+    #expect(mean < (isNarrow ? 1e-3 : 1e-4))
     // The run must learn, else closeness says nothing: steps 1 and 10 are of the same rows.
     #expect(losses[9] < 0.98 * losses[0])
   }
@@ -37,6 +41,9 @@ struct EmulatedGPUTrainingTests {
       var (rows, config, _) = try TrainingParityTests().setUp(name, folder + "/out")
       config.maxSteps = 12
       config.saveStrategy = .no
+      // Together the rows have more tokens than the kernels for few rows take, which do not round weights in 4 bits.
+      config.perDeviceTrainBatchSize = config.gradientAccumulationSteps
+      config.gradientAccumulationSteps = 1
       config.gradientCheckpointing = settings.isQuantized ? .full : .off
       var options = WeightOptions()
       options.dtype = settings.dtype

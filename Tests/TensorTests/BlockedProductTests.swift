@@ -37,7 +37,7 @@ struct BlockedProductTests {
 
   @Test("the kernel agrees with sums in float64", arguments: cases)
   func kernel(_ product: Case) throws {
-    for type in [ck_type_f32, ck_type_bf16, ck_type_nf4] {
+    for type in [ck_type_f32, ck_type_bf16, ck_type_nf4, ck_type_nf4_bf16] {
       let excess = try Self.excess(product, type)
       #expect(excess < 1, "type \(type.rawValue)")
     }
@@ -46,17 +46,17 @@ struct BlockedProductTests {
   /// The largest difference from sums in float64 over what is allowed; traps where the kernel writes beside its results.
   static func excess(_ product: Case, _ type: ck_type) throws -> Double {
     let (m, n, k) = (product.m, product.n, product.k)
+    let isQuantized = type == ck_type_nf4 || type == ck_type_nf4_bf16
     // Rows are further apart than they are long.
     let strideA = (product.isTransposed.a ? m : k) + 3
-    let strideB = (product.isTransposed.b ? k : n) + (type == ck_type_nf4 ? 0 : 5)
+    let strideB = (product.isTransposed.b ? k : n) + (isQuantized ? 0 : 5)
     let strideC = n + 2
     let rowsB = product.isTransposed.b ? n : k
     func numbers(_ count: Int, _ index: Int) -> Tensor {
       .normal([count], stream: RandomStream(seed: 11, purpose: .test, index: index))
     }
-    let dtype: DType = type == ck_type_bf16 ? .bfloat16 : .float32
-    let a = numbers((product.isTransposed.a ? k : m) * strideA, 1).cast(
-      to: type == ck_type_nf4 ? .float32 : dtype)
+    let dtype: DType = type == ck_type_bf16 || type == ck_type_nf4_bf16 ? .bfloat16 : .float32
+    let a = numbers((product.isTransposed.a ? k : m) * strideA, 1).cast(to: dtype)
     let dense = numbers(rowsB * strideB, 2).cast(to: dtype)
     let quantized = QuantizedTensor(
       quantizing: dense.cast(to: .float32).reshaped([rowsB, strideB]),
@@ -71,7 +71,7 @@ struct BlockedProductTests {
     try bytesA.withUnsafeBytes { a in
       try bytesB.withUnsafeBytes { b in
         let first = ck_factor(
-          elements: a.baseAddress, type: type == ck_type_bf16 ? ck_type_bf16 : ck_type_f32,
+          elements: a.baseAddress, type: dtype == .bfloat16 ? ck_type_bf16 : ck_type_f32,
           is_transposed: product.isTransposed.a ? 1 : 0, stride: strideA, first: 0)
         func run(_ second: ck_factor) {
           var (first, second) = (first, second)
@@ -98,7 +98,7 @@ struct BlockedProductTests {
             },
             "other bits in two steps")
         }
-        if type == ck_type_nf4 {
+        if isQuantized {
           try Self.withKernelView(of: quantized) { weight in
             run(
               ck_factor(
@@ -114,8 +114,8 @@ struct BlockedProductTests {
       }
     }
     let (x, old) = (try a.doubles(), try before.doubles())
-    let w = try (type == ck_type_nf4 ? quantized.dequantized().reshaped([rowsB * strideB]) : dense)
-      .doubles()
+    let unpacked = quantized.dequantized().reshaped([rowsB * strideB])
+    let w = try (isQuantized ? unpacked.cast(to: dtype) : dense).doubles()
     var excess = 0.0
     for i in 0..<m {
       for j in n..<strideC {

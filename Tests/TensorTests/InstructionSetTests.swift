@@ -40,7 +40,7 @@ struct InstructionSetTests {
       for dtype in op.dtypes where dtype != .float64 { try op.verify(dtype) }
     }
     for product in BlockedProductTests.cases {
-      for type in [ck_type_f32, ck_type_bf16, ck_type_nf4] {
+      for type in [ck_type_f32, ck_type_bf16, ck_type_nf4, ck_type_nf4_bf16] {
         let excess = try BlockedProductTests.excess(product, type)
         precondition(excess < 1, "\(product), type \(type.rawValue)")
       }

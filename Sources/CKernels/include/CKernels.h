@@ -92,8 +92,8 @@ void ck_nf4_matvec(
     size_t columns);
 
 // A factor of a product: row-major, rows `stride` elements apart, read as its transpose where the flag says so. `elements` are
-// of the type, or a ck_nf4 in which the factor begins at number `first`.
-typedef enum { ck_type_f32, ck_type_bf16, ck_type_nf4 } ck_type;
+// of the type, or a ck_nf4 in which the factor begins at number `first`, whose numbers are rounded to bfloat16 where it says so.
+typedef enum { ck_type_f32, ck_type_bf16, ck_type_nf4, ck_type_nf4_bf16 } ck_type;
 typedef struct {
   const void *elements;
   ck_type type;

@@ -127,10 +127,11 @@ extension ck_factor {
       is_transposed: isTransposed ? 1 : 0, stride: stride, first: 0)
   }
 
-  /// Numbers in 4 bits; `elements` holds for as long as the factor does.
-  init(_ elements: UnsafePointer<ck_nf4>, stride: Int, isTransposed: Bool) {
+  /// Numbers in 4 bits, rounded to bfloat16 beside a factor of that type; `elements` holds for as long as the factor does.
+  init(_ elements: UnsafePointer<ck_nf4>, beside dtype: DType, stride: Int, isTransposed: Bool) {
     self.init(
-      elements: elements, type: ck_type_nf4, is_transposed: isTransposed ? 1 : 0, stride: stride,
+      elements: elements, type: dtype == .bfloat16 ? ck_type_nf4_bf16 : ck_type_nf4,
+      is_transposed: isTransposed ? 1 : 0, stride: stride,
       first: 0)
   }
 
@@ -147,7 +148,7 @@ extension ck_factor {
   private func moved(by count: Int) -> ck_factor {
     var copy = self
     switch type {
-    case ck_type_nf4: copy.first += count
+    case ck_type_nf4, ck_type_nf4_bf16: copy.first += count
     case ck_type_bf16: copy.elements = elements + 2 * count
     default: copy.elements = elements + 4 * count
     }

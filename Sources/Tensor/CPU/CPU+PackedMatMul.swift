@@ -44,7 +44,7 @@ extension CPUBackend {
       if beta != 0 { cast(c.operand, into: wideC.destination) }
       multiply(
         Float.self, wideA.destination.operand, w, transposeWeight, m, rows, columns, Float(beta),
-        wideC.destination)
+        wideC.destination, roundsWeight: true)
       cast(wideC.destination.operand, into: c)
     default:
       preconditionFailure(
@@ -70,7 +70,7 @@ extension CPUBackend {
           w.pointer(UInt8.self), w.dtype, stride: columns, isTransposed: transposeWeight))
     case .nf4(let w):
       withUnsafePointer(to: ck_nf4(w)) {
-        run(ck_factor($0, stride: columns, isTransposed: transposeWeight))
+        run(ck_factor($0, beside: a.dtype, stride: columns, isTransposed: transposeWeight))
       }
     }
   }
@@ -95,7 +95,7 @@ extension CPUBackend {
   @inline(__always)
   private func multiply<T: BLASElement>(
     _ type: T.Type, _ a: Operand, _ w: PackedOperand, _ transposeWeight: Bool, _ m: Int,
-    _ rows: Int, _ columns: Int, _ beta: T, _ c: Destination
+    _ rows: Int, _ columns: Int, _ beta: T, _ c: Destination, roundsWeight: Bool = false
   ) {
     let (a, c) = (a.pointer(T.self), c.pointer(T.self))
     let product = PackedProduct(
@@ -105,6 +105,7 @@ extension CPUBackend {
       let decoder = NF4Decoder(w, pool: pool)
       product.run(a, beta, c) { first, count, y in
         decoder.decode(from: first, count: count, into: y)
+        if roundsWeight { for i in 0..<count { y[i] = T(BFloat16(Float(y[i])).float) } }
       }
     case .narrow(let w):
       switch w.dtype {
