@@ -50,6 +50,8 @@ package protocol MemoryKernels {
   func synchronize() throws(DeviceError)
   /// Pool figures.
   var memory: MemoryStatistics { get }
+  /// Bytes of the device's own memory that are free; nil where it computes in that of the machine, or does not say.
+  var freeByteCount: Int? { get }
   /// Makes the current live bytes the new peak.
   func resetPeakMemory()
   /// Memory that waits for use is given back where more than `byteCount` bytes would be held otherwise; nil lifts the limit.

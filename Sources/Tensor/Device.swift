@@ -23,6 +23,9 @@ public struct Device: Sendable, CustomStringConvertible {
   /// Pool figures: live and peak bytes, bytes reserved, pool misses.
   public var memory: MemoryStatistics { backend.memory }
 
+  /// Bytes of its own memory that are free; nil where it computes in that of the machine, or does not say.
+  package var freeByteCount: Int? { backend.freeByteCount }
+
   /// Makes the current live bytes the new peak.
   public func resetPeakMemory() { backend.resetPeakMemory() }
 

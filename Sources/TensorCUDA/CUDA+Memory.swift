@@ -112,6 +112,8 @@ extension CUDABackend: MemoryKernels {
 
   package var memory: MemoryStatistics { pool.statistics }
 
+  package var freeByteCount: Int? { context.freeByteCount }
+
   package func resetPeakMemory() { pool.resetPeak() }
 
   package func limitMemory(to byteCount: Int?) { pool.limit(to: byteCount) }

@@ -1,6 +1,7 @@
 // AdamW and the norm that clipping needs.
 
 import Glibc
+import Synchronization
 
 package import Tensor
 
@@ -18,6 +19,59 @@ private struct AdamWArgument: BitwiseCopyable {
   }
 }
 
+/// The same rounded as torch rounds its scalars.
+private struct AdamW8Argument: BitwiseCopyable {
+  let beta1, beta2, rest1, rest2, decay, stepSize, correction, epsilon: Float
+
+  init(_ step: AdamWStep) {
+    (beta1, beta2) = (Float(step.beta1), Float(step.beta2))
+    (rest1, rest2) = (Float(1 - step.beta1), Float(1 - step.beta2))
+    decay = Float(1 - step.learningRate * step.weightDecay)
+    stepSize = Float(-step.learningRate / (1 - pow(step.beta1, Double(step.step))))
+    correction = Float((1 - pow(step.beta2, Double(step.step))).squareRoot())
+    epsilon = Float(step.epsilon)
+  }
+}
+
+/// A moment in 8 bits as the kernel takes it.
+private struct Moment8Argument: BitwiseCopyable {
+  let codes, scales: UInt64
+
+  init(_ moment: MomentDestination) {
+    (codes, scales) = (moment.codes.pointer, moment.scales.pointer)
+  }
+}
+
+/// The tables of the 8-bit maps in the device's memory, written there when they are first needed.
+final class DynamicMapTables: Sendable {
+  private let buffer = Mutex<Buffer?>(nil)
+
+  /// The address of the tables: the numbers of the signed and of the unsigned map, then the codes of all points in each. Nil,
+  /// and the error kept, where there is no memory for them.
+  func address(on backend: CUDABackend) -> UInt64? {
+    buffer.withLock { buffer in
+      if let buffer { return UInt64(buffer.address) }
+      let maps = [DynamicMap.signed, DynamicMap.unsigned]
+      var bytes: [UInt8] = []
+      for map in maps { map.values.withUnsafeBytes { bytes.append(contentsOf: $0) } }
+      for map in maps { bytes.append(contentsOf: map.codeOfPoint) }
+      let tables = backend.allocate(byteCount: bytes.count)
+      guard tables.address != 0 else { return nil }
+      bytes.withUnsafeBytes { backend.copyIn($0, to: tables, byteOffset: 0) }
+      buffer = tables
+      return UInt64(tables.address)
+    }
+  }
+
+  /// Forgets the tables and returns their memory.
+  func remove() -> Buffer? {
+    buffer.withLock { buffer in
+      defer { buffer = nil }
+      return buffer
+    }
+  }
+}
+
 extension CUDABackend: OptimizerKernels {
   package func adamW(
     parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
@@ -32,45 +86,22 @@ extension CUDABackend: OptimizerKernels {
       Int64(parameter.count), AdamWArgument(step))
   }
 
-  /// On the processor: adapters are small, and the update is the same to the bit. A kernel of its own would spare the copies.
   package func adamW8Bit(
     parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
     secondMoment: MomentDestination, step: AdamWStep
   ) {
-    let host = Device.cpu.backend
-    func onHost(_ x: Destination) -> (values: Destination, buffer: Buffer)? {
-      var bytes = [UInt8](repeating: 0, count: x.count * x.dtype.byteWidth)
-      let buffer = Buffer(address: x.address, byteCount: bytes.count)
-      // A failure stays with the context and is thrown where the device is next waited for.
-      let isCopied = bytes.withUnsafeMutableBytes { bytes in
-        (try? copyOut(buffer, byteOffset: 0, into: bytes)) != nil
-      }
-      guard isCopied else { return nil }
-      let copy = host.allocate(byteCount: bytes.count)
-      bytes.withUnsafeBytes { host.copyIn($0, to: copy, byteOffset: 0) }
-      return (Destination(address: copy.address, dtype: x.dtype, count: x.count), copy)
-    }
-    let parts = [
-      parameter,
-      Destination(address: gradient.address, dtype: gradient.dtype, count: gradient.count),
-      firstMoment.codes, firstMoment.scales, secondMoment.codes, secondMoment.scales,
-    ]
-    let held = parts.compactMap(onHost)
-    let copies = held.map(\.values)
-    if copies.count == parts.count {
-      host.adamW8Bit(
-        parameter: copies[0], gradient: copies[1].operand,
-        firstMoment: MomentDestination(codes: copies[2], scales: copies[3]),
-        secondMoment: MomentDestination(codes: copies[4], scales: copies[5]), step: step)
-      for (part, copy) in zip(parts, copies) {
-        let byteCount = copy.count * copy.dtype.byteWidth
-        copyIn(
-          UnsafeRawBufferPointer(
-            start: UnsafeRawPointer(bitPattern: copy.address), count: byteCount),
-          to: Buffer(address: part.address, byteCount: byteCount), byteOffset: 0)
-      }
-    }
-    for copy in held { host.release(copy.buffer) }
+    precondition(
+      parameter.dtype == .float32 || parameter.dtype == .bfloat16,
+      "adamW8Bit: no kernel for \(parameter.dtype.rawValue)")
+    precondition(
+      gradient.dtype == .float32,
+      "adamW8Bit: no kernel for a gradient in \(gradient.dtype.rawValue)")
+    guard parameter.count > 0, let maps = dynamicMaps.address(on: self) else { return }
+    launch(
+      Kernel("training", "adamw_8bit", parameter.dtype),
+      grid: (x: Moment.blockCount(parameter.count), y: 1), parameter.pointer, gradient.pointer,
+      Moment8Argument(firstMoment), Moment8Argument(secondMoment), maps, Int64(parameter.count),
+      AdamW8Argument(step))
   }
 
   package func squaredNorm(_ x: Operand, into y: Destination) {

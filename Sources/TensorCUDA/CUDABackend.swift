@@ -18,6 +18,7 @@ package final class CUDABackend: Backend {
   package let remarks: [String]
   let attentionPlans: AttentionPlans
   let staging: StagingRing
+  let dynamicMaps = DynamicMapTables()
   private let lastKernel = Mutex<Kernel?>(nil)
 
   /// The device `ordinal` of a driver.
@@ -53,6 +54,7 @@ package final class CUDABackend: Backend {
     // Tensors hold their backend, so what is left is our own.
     products?.releaseWorkspace()
     for buffer in attentionPlans.removeAll() { pool.release(buffer) }
+    if let tables = dynamicMaps.remove() { pool.release(tables) }
     pool.trim()
   }
 

@@ -132,6 +132,14 @@ package final class CUDAContext: @unchecked Sendable {
       "cuStreamSynchronize (last kernel queued: \(last))")
   }
 
+  /// Bytes that are free; nil, and the error kept, where the driver does not say.
+  var freeByteCount: Int? {
+    guard !hasFailed else { return nil }
+    makeCurrent()
+    var (free, total) = (0, 0)
+    return check(driver.memoryInformation(&free, &total), "cuMemGetInfo") ? free : nil
+  }
+
   /// Fresh memory, nil where there is none left, and nil with the error kept where something else is wrong.
   func allocate(_ byteCount: Int) -> UInt? {
     makeCurrent()

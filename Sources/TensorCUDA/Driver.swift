@@ -21,6 +21,8 @@ package struct Driver: Sendable {
   let deviceAttribute:
     @convention(c) @Sendable (UnsafeMutablePointer<Int32>, Int32, Int32) -> Status
   let deviceMemory: @convention(c) @Sendable (UnsafeMutablePointer<Int>, Int32) -> Status
+  let memoryInformation:
+    @convention(c) @Sendable (UnsafeMutablePointer<Int>, UnsafeMutablePointer<Int>) -> Status
   let retainContext: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Int32) -> Status
   let setContext: @convention(c) @Sendable (Handle?) -> Status
   let defaultMemoryPool: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Int32) -> Status
@@ -63,6 +65,7 @@ package struct Driver: Sendable {
     deviceName = try source.function("cuDeviceGetName")
     deviceAttribute = try source.function("cuDeviceGetAttribute")
     deviceMemory = try source.function("cuDeviceTotalMem_v2")
+    memoryInformation = try source.function("cuMemGetInfo_v2")
     retainContext = try source.function("cuDevicePrimaryCtxRetain")
     setContext = try source.function("cuCtxSetCurrent")
     defaultMemoryPool = try source.function("cuDeviceGetDefaultMemPool")

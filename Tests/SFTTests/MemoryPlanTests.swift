@@ -8,17 +8,19 @@ import QwenModel
 import SFT
 import Safetensors
 import Tensor
+import TensorTestSupport
 import Testing
 import Tokenizer
 
 /// A model that is large enough for its sizes to matter.
 private enum Subject {
   static func model(
-    quantized: Bool, bf16: Bool, vocabulary: Int = 3000, hidden: Int = 192
+    quantized: Bool, bf16: Bool, vocabulary: Int = 3000, hidden: Int = 192, headDim: Int = 40,
+    on device: Device = .cpu
   ) throws -> QwenModel {
     let json = """
       {"model_type": "qwen3", "vocab_size": \(vocabulary), "hidden_size": \(hidden), "intermediate_size": 520,
-      "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 40,
+      "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": \(headDim),
       "tie_word_embeddings": true}
       """
     let model = QwenModel(try QwenConfig(json: Array(json.utf8)))
@@ -26,7 +28,7 @@ private enum Subject {
     for (index, (_, parameter)) in model.namedParameters().enumerated() {
       parameter.value = .normal(
         parameter.shape, standardDeviation: 0.05, dtype: dtype,
-        stream: RandomStream(seed: 1, purpose: .test, index: index))
+        stream: RandomStream(seed: 1, purpose: .test, index: index), on: device)
     }
     if quantized {
       for (_, linear) in model.model.namedLinears() {
@@ -36,7 +38,7 @@ private enum Subject {
       model.computeDType = dtype
     }
     try model.injectLoRA(LoRAConfig(rank: 4, dropout: 0.1))
-    try model.initializeAdapters(seed: 1)
+    try model.initializeAdapters(seed: 1, on: device)
     return model
   }
 
@@ -118,6 +120,21 @@ struct MemoryPlanTests {
       let ratio = Double(counted) / Double(real)
       precondition((0.97...1.03).contains(ratio), "\(mode): counted \(counted), real \(real)")
     }
+  }
+
+  @Test("a GPU takes no more than is counted", arguments: [false, true])
+  func graphicsMemory(quantized: Bool) throws {
+    let device = try TestDevices.named("emulated")[0]
+    let model = try Subject.model(quantized: quantized, bf16: true, headDim: 64, on: device)
+    let rows = [Subject.row(150, trained: 60)]
+    for mode in Self.modes {
+      let sizing = SizingBackend()
+      let counted = try Subject.footprint(
+        model.outline(on: sizing), mode, rows: rows, on: sizing.device)
+      let real = try Subject.footprint(model, mode, rows: rows, on: device)
+      #expect(real <= counted && counted < 5 * real / 2, "\(mode)")
+    }
+    #expect((device.freeByteCount ?? 0) > 0 && Device.cpu.freeByteCount == nil)
   }
 
   @Test("more memory keeps more blocks, and what is chosen fits")

@@ -8,6 +8,7 @@ import QwenModel
 import SFT
 import Safetensors
 import Tensor
+import TensorTestSupport
 import Testing
 
 @Suite("AdamW in 8 bits")
@@ -29,8 +30,10 @@ struct OptimizerTests {
 
   private static let folder = TrainingParityTests.fixtures + "/tiny-qwen3"
 
-  @Test("thirty steps have bitsandbytes' codes and scales to the bit, and its parameters")
-  func goldens() throws {
+  @Test(
+    "thirty steps have bitsandbytes' codes and scales to the bit, and its parameters",
+    arguments: TestDevices.all)
+  func goldens(on device: Device) throws {
     let goldens = try Checkpoint(
       file: TrainingParityTests.fixtures + "/optimizer/adamw_8bit.safetensors")
     #expect(DynamicMap.signed.values == (try goldens.floats(of: "signed")))
@@ -38,7 +41,7 @@ struct OptimizerTests {
     var generator = Generator()
     let count = 4400
     let parameter = Parameter(shape: [count])
-    parameter.value = Tensor((0..<count).map { _ in generator.number(spread: 1) })
+    parameter.value = Tensor((0..<count).map { _ in generator.number(spread: 1) }, on: device)
     let optimizer = AdamW(
       [("model.layers.0.mlp.up_proj.lora_A.weight", parameter)], beta1: 0.9, beta2: 0.999,
       epsilon: 1e-8,
@@ -47,7 +50,7 @@ struct OptimizerTests {
     for step in 1...30 {
       var gradient = (0..<count).map { _ in generator.number(spread: 14) }
       for i in 0..<512 where i >= 256 || step <= 4 { gradient[i] = 0 }
-      parameter.gradient = Tensor(gradient)
+      parameter.gradient = Tensor(gradient, on: device)
       optimizer.step(learningRate: 0x1p-7 * (1 - Double(step - 1) / 30))
       guard goldens.contains("\(step).parameter") else { continue }
       for (name, moment) in [("first", slot.firstMoment), ("second", slot.secondMoment)] {

@@ -179,3 +179,64 @@ struct AdamW {
 ADAMW(float, f32, float, f32)
 ADAMW(double, f64, double, f64)
 ADAMW(bf16, bf16, float, f32)
+
+/// The numbers of the signed and of the unsigned map, and the codes of 65,536 points of [−1, 1] in each.
+struct DynamicMaps {
+  float values[2][256];
+  uint8_t codes[2][65536];
+};
+
+/// A moment in 8 bits: codes, and the scale of each block of 256 of them.
+struct Moment8 {
+  uint8_t *codes;
+  float *scales;
+};
+
+/// Coefficients of a step, rounded as torch rounds them.
+struct AdamW8 {
+  float beta1, beta2, rest1, rest2, decay, step_size, correction, epsilon;
+};
+
+/// Keeps a number for each thread of a block: the largest magnitude is the scale of all.
+DEV void keep_moment(float value, bool there, Moment8 moment, const uint8_t *code_of_point, int64_t i) {
+  __shared__ float largest_of[8];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const float magnitude = value < 0 ? -value : value;
+  // What is not a number is passed over.
+  float largest = warp_max(there && magnitude > 0 ? magnitude : 0.f);
+  if (lane == 0) largest_of[warp] = largest;
+  __syncthreads();
+  largest = largest_of[0];
+  for (int w = 1; w < 8; ++w) largest = larger(largest, largest_of[w]);
+  if (threadIdx.x == 0) moment.scales[blockIdx.x] = largest;
+  // Below 2⁻¹²⁶ the reciprocal may be infinite: times 0 that is not a number, whose code is 0.
+  const float point = add_rn(mul_rn(add_rn(mul_rn(value, 1.f / largest), 1.f), 32767.5f), 0.5f);
+  const int index = point >= 65535.f ? 65535 : point >= 0.f ? int(point) : 0;
+  if (there) moment.codes[i] = largest == 0.f ? uint8_t(0) : code_of_point[index];
+}
+
+/// AdamW on moments in 8 bits, to the bit as on the CPU: a block of threads for a block of 256 numbers. torch rounds a product
+/// and the sum it is part of once; the product of two floats is exact in double.
+#define ADAMW_8BIT(P, S)                                                                             \
+  KERNEL(256, adamw_8bit_##S)(P *p, const float *g, Moment8 first, Moment8 second, const DynamicMaps *maps, int64_t n, \
+                              AdamW8 a) {                                                            \
+    const int64_t i = int64_t(blockIdx.x) * 256 + threadIdx.x;                                       \
+    const bool there = i < n;                                                                        \
+    float m = 0, v = 0;                                                                              \
+    if (there) {                                                                                     \
+      m = mul_rn(mul_rn(maps->values[0][first.codes[i]], first.scales[blockIdx.x]), a.beta1);        \
+      v = mul_rn(mul_rn(maps->values[1][second.codes[i]], second.scales[blockIdx.x]), a.beta2);      \
+      const double gradient = g[i];                                                                  \
+      m = float(add_rn(mul_rn(gradient, double(a.rest1)), double(m)));                               \
+      v = float(add_rn(mul_rn(double(mul_rn(a.rest2, g[i])), gradient), double(v)));                 \
+      const float change = mul_rn(a.step_size, m) / add_rn(sqrt_(v) / a.correction, a.epsilon);      \
+      p[i] = down<P>(add_rn(mul_rn(up(p[i]), a.decay), change));                                     \
+    }                                                                                                \
+    __syncthreads(); /* everyone has read the scales */                                              \
+    keep_moment(m, there, first, maps->codes[0], i);                                                 \
+    __syncthreads();                                                                                 \
+    keep_moment(v, there, second, maps->codes[1], i);                                                \
+  }                                                                                                  \
+  EXPORT(adamw_8bit_##S)
+ADAMW_8BIT(float, f32)
+ADAMW_8BIT(bf16, bf16)

@@ -57,9 +57,7 @@ package final class ActivationPlanner {
     case .full: self.init(model, budget: nil)
     case .auto(let total):
       device.limitMemory(to: Int.max)
-      let resident = ProcessMemory.residentByteCount
-      let unread = max(0, model.mappedByteCount - ProcessMemory.residentFileByteCount)
-      let outside = resident - device.memory.reservedByteCount + unread + Self.libraryByteCount
+      let outside = Self.byteCountOutsidePool(model, on: device)
       let sizes = ActivationPlanner(model, budget: nil)
       let fixed = outside + device.memory.reservedByteCount + sizes.gradientByteCount
       let least = sizes.footprint(of: largest(), .full)
@@ -69,6 +67,15 @@ package final class ActivationPlanner {
       device.limitMemory(to: total - outside)
       self.init(model, budget: Self.usable(total - fixed))
     }
+  }
+
+  /// Bytes of a budget that the device's pool does not hold: on a GPU the workspace of products, which may not be there yet; in
+  /// the memory of the machine everything else that the process has there.
+  private static func byteCountOutsidePool(_ model: QwenModel, on device: Device) -> Int {
+    if device.freeByteCount != nil { return 32 << 20 }
+    let unread = max(0, model.mappedByteCount - ProcessMemory.residentFileByteCount)
+    return ProcessMemory.residentByteCount - device.memory.reservedByteCount + unread
+      + libraryByteCount
   }
 
   /// The error of a budget below `least`.

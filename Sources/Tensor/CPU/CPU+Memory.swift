@@ -135,6 +135,8 @@ extension CPUBackend: MemoryKernels {
 
   package var memory: MemoryStatistics { pool.statistics }
 
+  package var freeByteCount: Int? { nil }
+
   package func resetPeakMemory() { pool.resetPeak() }
 
   package func limitMemory(to byteCount: Int?) { pool.limit(to: byteCount) }

@@ -14,7 +14,7 @@ package struct DynamicMap: Sendable {
   /// The numbers in rising order.
   package let values: [Float]
   /// The code of every point: the entry nearest to k / 32767.5 − 1, the lower one of two.
-  private let codeOfPoint: [UInt8]
+  package let codeOfPoint: [UInt8]
 
   /// `fractionBits` is the number of bits of the fraction at the smallest exponent.
   private init(fractionBits: Int, isSigned: Bool) {

@@ -71,6 +71,8 @@ extension SizingBackend: MemoryKernels {
 
   package var memory: MemoryStatistics { pool.statistics }
 
+  package var freeByteCount: Int? { nil }
+
   package func resetPeakMemory() { pool.resetPeak() }
 
   package func limitMemory(to byteCount: Int?) { pool.limit(to: byteCount) }

@@ -47,7 +47,6 @@ struct Bench: ParsableCommand {
 
   mutating func run() throws {
     let device = try common.start()
-    try CheckpointingMode.validate(gradientCheckpointing, on: device)
     let folder = try model.folder()
     let clock = ContinuousClock()
     let start = clock.now
@@ -76,7 +75,7 @@ struct Bench: ParsableCommand {
     benchmark.steps = steps
     benchmark.trainedShare = trainedShare
     benchmark.gradientCheckpointing = try CheckpointingMode.resolved(
-      gradientCheckpointing, budget: memoryBudget)
+      gradientCheckpointing, budget: memoryBudget, on: device)
     let result = try benchmark.run(network, on: device)
     return JSONObject([
       ("tokens_per_second", .number(result.tokensPerSecond)),

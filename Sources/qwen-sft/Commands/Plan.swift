@@ -38,14 +38,14 @@ struct Plan: ParsableCommand {
     let device = try common.start()
     let config = try options.config(
       outputDir: options.outputDir ?? "out", lora: try lora.config(),
-      maxSeqLength: data.maxSeqLength)
+      maxSeqLength: data.maxSeqLength, on: device)
     try TrainOptions.validate(config)
     try options.validateEvaluation()
     let adapterFolder = try adapter.folder(isOffline: model.offline)
     try options.validateFull(
       hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)
     try lora.validate(isQuantized: precision.useQLoRA)
-    try options.validateCheckpointing(on: device)
+    try CheckpointingMode.validatePlan(options.gradientCheckpointing, on: device)
     let input = PlannedRun.Input(
       folder: try model.folder(), adapterFolder: adapterFolder, paths: try data.paths(),
       evaluationPaths: options.evalDataPath, samplePrompts: options.samplePrompts,

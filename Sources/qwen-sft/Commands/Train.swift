@@ -27,7 +27,7 @@ struct Train: ParsableCommand {
     let isDemo = model.model == nil
     let output = try options.outputFolder(isDemo: isDemo)
     var config = try options.config(
-      outputDir: output, lora: try lora.config(), maxSeqLength: data.maxSeqLength)
+      outputDir: output, lora: try lora.config(), maxSeqLength: data.maxSeqLength, on: device)
     try TrainOptions.validate(config)
     try options.validateEvaluation()
     let targets = try ReportTarget.targets(options.reportTo)
@@ -38,7 +38,6 @@ struct Train: ParsableCommand {
       hasAdapter: adapterFolder != nil, isQuantized: precision.useQLoRA, lora)
     try lora.validate(isQuantized: precision.useQLoRA)
     try options.validateOutput(output, model: folder)
-    try options.validateCheckpointing(on: device)
     if adapterFolder != nil, let name = lora.changedNames.first {
       Diagnostics.notice("--\(name) is not used: the adapter brings its own settings")
     }

@@ -19,16 +19,16 @@ enum CheckpointingMode: String, ExpressibleByArgument {
     }
   }
 
-  /// What fits is counted in this machine's memory, so that a GPU is told what to keep.
-  static func validate(_ mode: CheckpointingMode?, on device: Device) throws {
-    if mode == .auto && device.name != Device.cpu.name {
+  /// A plan counts in this machine's memory, so that what fits on a GPU is found when a run begins there.
+  static func validatePlan(_ mode: CheckpointingMode?, on device: Device) throws {
+    if mode == .auto && device.freeByteCount != nil {
       throw ValidationError(
-        "--gradient_checkpointing: expected full or off on \(device.name), found auto")
+        "--gradient_checkpointing: expected full or off for a plan on \(device.name), found auto")
     }
   }
 
-  /// The setting that `mode` and `budget` ask for; without a budget `auto` takes what the machine can spare.
-  static func resolved(_ mode: CheckpointingMode?, budget: MemorySize?) throws
+  /// The setting that `mode` and `budget` ask for; without a budget `auto` takes what the memory of `device` can spare.
+  static func resolved(_ mode: CheckpointingMode?, budget: MemorySize?, on device: Device) throws
     -> GradientCheckpointing
   {
     if let budget, mode != .auto {
@@ -38,7 +38,11 @@ enum CheckpointingMode: String, ExpressibleByArgument {
     }
     switch mode {
     case .full?: return .full
-    case .auto?: return .auto(memoryBudget: budget?.byteCount ?? MemoryInformation.spareByteCount)
+    case .auto?:
+      let spare =
+        device.freeByteCount.map { device.memory.reservedByteCount + $0 / 10 * 9 }
+        ?? MemoryInformation.spareByteCount
+      return .auto(memoryBudget: budget?.byteCount ?? spare)
     case .off?, nil: return .off
     }
   }

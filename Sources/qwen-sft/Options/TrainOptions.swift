@@ -204,11 +204,6 @@ struct TrainOptions: ParsableArguments {
     throw ValidationError("--output_dir: \(output) is the model itself (choose another folder)")
   }
 
-  /// What fits is counted in this machine's memory.
-  func validateCheckpointing(on device: Device) throws {
-    try CheckpointingMode.validate(gradientCheckpointing, on: device)
-  }
-
   /// Combinations that make no sense are wrong usage.
   func validateEvaluation() throws {
     let hasRows = !evalDataPath.isEmpty || valSize > 0
@@ -230,7 +225,9 @@ struct TrainOptions: ParsableArguments {
   }
 
   /// The settings of the run.
-  func config(outputDir: String, lora: LoRAConfig, maxSeqLength: Int?) throws -> TrainingConfig {
+  func config(outputDir: String, lora: LoRAConfig, maxSeqLength: Int?, on device: Device)
+    throws -> TrainingConfig
+  {
     var config = TrainingConfig(outputDir: outputDir)
     config.numTrainEpochs = numTrainEpochs
     // -1 is transformers' way to say that there is none.
@@ -260,7 +257,7 @@ struct TrainOptions: ParsableArguments {
     config.maxSeqLength = maxSeqLength ?? config.maxSeqLength
     config.truncation = truncation
     config.gradientCheckpointing =
-      try CheckpointingMode.resolved(gradientCheckpointing, budget: memoryBudget)
+      try CheckpointingMode.resolved(gradientCheckpointing, budget: memoryBudget, on: device)
     config.lora = full ? nil : lora
     config.shuffle = shuffle
     config.seed = seed
