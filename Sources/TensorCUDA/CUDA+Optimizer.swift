@@ -1,37 +1,8 @@
 // AdamW and the norm that clipping needs.
 
-import Glibc
 import Synchronization
 
 package import Tensor
-
-/// Coefficients of a step as the kernel takes them.
-private struct AdamWArgument: BitwiseCopyable {
-  let beta1, beta2, rest1, rest2, decay, stepSize, correction, epsilon: Double
-
-  init(_ step: AdamWStep) {
-    (beta1, beta2) = (step.beta1, step.beta2)
-    (rest1, rest2) = (1 - step.beta1, 1 - step.beta2)
-    decay = 1 - step.learningRate * step.weightDecay
-    stepSize = step.learningRate / (1 - pow(step.beta1, Double(step.step)))
-    correction = (1 - pow(step.beta2, Double(step.step))).squareRoot()
-    epsilon = step.epsilon
-  }
-}
-
-/// The same rounded as torch rounds its scalars.
-private struct AdamW8Argument: BitwiseCopyable {
-  let beta1, beta2, rest1, rest2, decay, stepSize, correction, epsilon: Float
-
-  init(_ step: AdamWStep) {
-    (beta1, beta2) = (Float(step.beta1), Float(step.beta2))
-    (rest1, rest2) = (Float(1 - step.beta1), Float(1 - step.beta2))
-    decay = Float(1 - step.learningRate * step.weightDecay)
-    stepSize = Float(-step.learningRate / (1 - pow(step.beta1, Double(step.step))))
-    correction = Float((1 - pow(step.beta2, Double(step.step))).squareRoot())
-    epsilon = Float(step.epsilon)
-  }
-}
 
 /// A moment in 8 bits as the kernel takes it.
 private struct Moment8Argument: BitwiseCopyable {
@@ -83,7 +54,7 @@ extension CUDABackend: OptimizerKernels {
     launch(
       Kernel("training", "adamw", parameter.dtype, gradient.dtype), grid: blocks(parameter.count),
       parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer,
-      Int64(parameter.count), AdamWArgument(step))
+      Int64(parameter.count), AdamWFactors<Double>(step))
   }
 
   package func adamW8Bit(
@@ -101,7 +72,7 @@ extension CUDABackend: OptimizerKernels {
       Kernel("training", "adamw_8bit", parameter.dtype),
       grid: (x: Moment.blockCount(parameter.count), y: 1), parameter.pointer, gradient.pointer,
       Moment8Argument(firstMoment), Moment8Argument(secondMoment), maps, Int64(parameter.count),
-      AdamW8Argument(step))
+      AdamWFactors<Float>(step))
   }
 
   package func squaredNorm(_ x: Operand, into y: Destination) {

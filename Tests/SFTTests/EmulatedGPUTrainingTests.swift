@@ -32,9 +32,24 @@ struct EmulatedGPUTrainingTests {
     #expect(losses[9] < 0.98 * losses[0])
   }
 
+  @Test("blocks keep what a budget of the device's memory allows, and the losses are the same")
+  func budgets() throws {
+    let device = TestDevices.emulatedGPUs[0]
+    let settings = (dtype: DType.float32, isQuantized: false)
+    let expected = try losses("tiny-qwen3", settings, on: device, checkpointing: .off)
+    let auto = try losses(
+      "tiny-qwen3", settings, on: device, checkpointing: .auto(memoryBudget: 1 << 32))
+    #expect(auto == expected && !auto.isEmpty)
+    let error = #expect(throws: TrainingError.self) {
+      try losses("tiny-qwen3", settings, on: device, checkpointing: .auto(memoryBudget: 1 << 20))
+    }
+    #expect(error?.description.contains("memory_budget is 2MB, expected at least") == true)
+  }
+
   /// The losses of twelve steps of a LoRA adapter with dropout.
   private func losses(
-    _ name: String, _ settings: (dtype: DType, isQuantized: Bool), on device: Device
+    _ name: String, _ settings: (dtype: DType, isQuantized: Bool), on device: Device,
+    checkpointing: GradientCheckpointing? = nil
   ) throws -> [Double] {
     var losses: [Double] = []
     try withTemporaryFolder { folder in
@@ -44,7 +59,7 @@ struct EmulatedGPUTrainingTests {
       // Together the rows have more tokens than the kernels for few rows take, which do not round weights in 4 bits.
       config.perDeviceTrainBatchSize = config.gradientAccumulationSteps
       config.gradientAccumulationSteps = 1
-      config.gradientCheckpointing = settings.isQuantized ? .full : .off
+      config.gradientCheckpointing = checkpointing ?? (settings.isQuantized ? .full : .off)
       var options = WeightOptions()
       options.dtype = settings.dtype
       if settings.isQuantized { options.quantization = .init() }

@@ -106,7 +106,8 @@ typedef struct {
 enum { CK_GEMM_ROWS = 144, CK_GEMM_TERMS = 384, CK_GEMM_COLUMNS = 512 };
 
 // c ← α·op(a)·op(b) + β·c for c [m, n] with rows `stride` elements apart, on the calling thread; with β = 0 c is not read.
-// a is not NF4, k at least 1. Returns 0, and has done nothing, where there is no memory for the thread's panels. An element of c is the sum of runs of CK_GEMM_TERMS products, whatever m and n are.
+// a is not NF4, k at least 1. An element of c is the sum of runs of CK_GEMM_TERMS products, whatever m and n are.
+// Returns 0, and has done nothing, where there is no memory for the thread's panels.
 int ck_gemm(
     const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
     size_t stride);

@@ -197,7 +197,8 @@ struct AdamW8 {
   float beta1, beta2, rest1, rest2, decay, step_size, correction, epsilon;
 };
 
-/// Keeps a number for each thread of a block: the largest magnitude is the scale of all.
+/// Keeps a number for each thread of a block: the largest magnitude is the scale of all. Everyone has read the scale before
+/// it is written: there is a barrier between.
 DEV void keep_moment(float value, bool there, Moment8 moment, const uint8_t *code_of_point, int64_t i) {
   __shared__ float largest_of[8];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -230,9 +231,8 @@ DEV void keep_moment(float value, bool there, Moment8 moment, const uint8_t *cod
       m = float(add_rn(mul_rn(gradient, double(a.rest1)), double(m)));                               \
       v = float(add_rn(mul_rn(double(mul_rn(a.rest2, g[i])), gradient), double(v)));                 \
       const float change = mul_rn(a.step_size, m) / add_rn(sqrt_(v) / a.correction, a.epsilon);      \
-      p[i] = down<P>(add_rn(mul_rn(up(p[i]), a.decay), change));                                     \
+      p[i] = down<P>(add_rn(mul_rn(up(p[i]), a.decay), -change));                                    \
     }                                                                                                \
-    __syncthreads(); /* everyone has read the scales */                                              \
     keep_moment(m, there, first, maps->codes[0], i);                                                 \
     __syncthreads();                                                                                 \
     keep_moment(v, there, second, maps->codes[1], i);                                                \

@@ -69,10 +69,13 @@ package final class ActivationPlanner {
     }
   }
 
-  /// Bytes of a budget that the device's pool does not hold: on a GPU the workspace of products, which may not be there yet; in
+  /// What kernels of a device with memory of its own take for themselves once they run, in bytes.
+  private static let workspaceByteCount = 32 << 20
+
+  /// Bytes of a budget that the device's pool does not hold: where it has memory of its own the workspace that is yet to come, in
   /// the memory of the machine everything else that the process has there.
   private static func byteCountOutsidePool(_ model: QwenModel, on device: Device) -> Int {
-    if device.freeByteCount != nil { return 32 << 20 }
+    if device.freeByteCount != nil { return workspaceByteCount }
     let unread = max(0, model.mappedByteCount - ProcessMemory.residentFileByteCount)
     return ProcessMemory.residentByteCount - device.memory.reservedByteCount + unread
       + libraryByteCount

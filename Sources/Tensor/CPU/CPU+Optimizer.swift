@@ -1,7 +1,5 @@
 // AdamW and the norm that clipping needs.
 
-import Glibc
-
 extension CPUBackend: OptimizerKernels {
   package func adamW(
     parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
@@ -27,32 +25,29 @@ extension CPUBackend: OptimizerKernels {
     typealias C = P.Compute
     let (parameter, gradient) = (parameter.pointer(P.self), gradient.pointer(G.self))
     let (first, second) = (firstMoment.pointer(C.self), secondMoment.pointer(C.self))
-    let (beta1, beta2) = (C(step.beta1), C(step.beta2))
-    let (rest1, rest2) = (C(1 - step.beta1), C(1 - step.beta2))
-    let decay = C(1 - step.learningRate * step.weightDecay)
-    let stepSize = C(step.learningRate / (1 - pow(step.beta1, Double(step.step))))
-    let correction = C((1 - pow(step.beta2, Double(step.step))).squareRoot())
-    let epsilon = C(step.epsilon)
+    let f = AdamWFactors<C>(step)
     parallelFor(firstMoment.count, grain: 8192) { range in
       var i = range.lowerBound
       while i + 8 <= range.upperBound {
         let g = G.load(gradient + i)
-        let m = C.load(first + i) * beta1 + g * rest1
-        let v = C.load(second + i) * beta2 + g * g * rest2
+        let m = C.load(first + i) * f.beta1 + g * f.rest1
+        let v = C.load(second + i) * f.beta2 + g * g * f.rest2
         C.store(m, first + i)
         C.store(v, second + i)
-        let value = P.load(parameter + i) * decay
-        P.store(value - stepSize * (m / (C.squareRoot(v) / correction + epsilon)), parameter + i)
+        let value = P.load(parameter + i) * f.decay
+        P.store(
+          value - f.stepSize * (m / (C.squareRoot(v) / f.correction + f.epsilon)), parameter + i)
         i += 8
       }
       while i < range.upperBound {
         let g = gradient[i].compute
-        let m = first[i] * beta1 + g * rest1
-        let v = second[i] * beta2 + g * g * rest2
+        let m = first[i] * f.beta1 + g * f.rest1
+        let v = second[i] * f.beta2 + g * g * f.rest2
         first[i] = m
         second[i] = v
-        let value = parameter[i].compute * decay
-        parameter[i] = P(compute: value - stepSize * (m / (v.squareRoot() / correction + epsilon)))
+        let value = parameter[i].compute * f.decay
+        parameter[i] = P(
+          compute: value - f.stepSize * (m / (v.squareRoot() / f.correction + f.epsilon)))
         i += 1
       }
     }

@@ -1,8 +1,6 @@
 // AdamW with moments in 8 bits. The moments of a block of 256 are numbers only while the block is updated. Every rounding
 // is where bitsandbytes' CPU code has it, so that codes and scales have its bits.
 
-import Glibc
-
 extension CPUBackend {
   package func adamW8Bit(
     parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
@@ -25,7 +23,7 @@ extension CPUBackend {
   ) where P.Compute == Float {
     let (count, blockSize) = (gradient.count, DynamicMap.blockSize)
     let gradient = gradient.pointer(Float.self)
-    let coefficients = Coefficients(step)
+    let factors = AdamWFactors<Float>(step)
     parallelFor(Moment.blockCount(count), grain: 8192 / blockSize) { blocks in
       withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * blockSize) { scratch in
         guard let first = scratch.baseAddress else { return }
@@ -37,7 +35,7 @@ extension CPUBackend {
           let length = min(blockSize, count - start)
           firstBlocks.read(block, length, into: first)
           secondBlocks.read(block, length, into: second)
-          coefficients.update(parameter + start, gradient + start, first, second, length)
+          factors.update(parameter + start, gradient + start, first, second, length)
           firstBlocks.write(block, length, from: first)
           secondBlocks.write(block, length, from: second)
         }
@@ -46,22 +44,10 @@ extension CPUBackend {
   }
 }
 
-/// The factors of one step, rounded as torch rounds its scalars.
-private struct Coefficients {
-  private let beta1, beta2, rest1, rest2, decay, stepSize, correction, epsilon: Float
-
-  init(_ step: AdamWStep) {
-    (beta1, beta2) = (Float(step.beta1), Float(step.beta2))
-    (rest1, rest2) = (Float(1 - step.beta1), Float(1 - step.beta2))
-    decay = Float(1 - step.learningRate * step.weightDecay)
-    stepSize = Float(-step.learningRate / (1 - pow(step.beta1, Double(step.step))))
-    correction = Float((1 - pow(step.beta2, Double(step.step))).squareRoot())
-    epsilon = Float(step.epsilon)
-  }
-
+extension AdamWFactors<Float> {
   /// Updates `count` parameters and the numbers of their moments.
   @inline(__always)
-  func update<P: KernelElement>(
+  fileprivate func update<P: KernelElement>(
     _ parameter: UnsafeMutablePointer<P>, _ gradient: UnsafePointer<Float>,
     _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>, _ count: Int
   ) where P.Compute == Float {
@@ -73,7 +59,7 @@ private struct Coefficients {
       first[i] = m
       second[i] = v
       let change = stepSize * m / (v.squareRoot() / correction + epsilon)
-      parameter[i] = P(compute: parameter[i].compute * decay + change)
+      parameter[i] = P(compute: parameter[i].compute * decay - change)
     }
   }
 }

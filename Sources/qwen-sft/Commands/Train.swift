@@ -45,10 +45,7 @@ struct Train: ParsableCommand {
     let encoder = try encoding.encoder(folder: folder)
     let (rows, evaluationRows, report) = try readData(encoder, paths, config)
     let sampler = try options.samplePrompts.map {
-      try AnswerSampler(
-        Questions.samples(in: $0), encoder: encoder,
-        stopIDs: Session.stopIDs(
-          folder, config: QwenConfig(directory: folder), tokenizer: encoder.tokenizer))
+      try Questions.sampler(in: $0, folder: folder, encoder: encoder)
     }
     let isBFloat16 = Session.computesInBFloat16(precision, on: device)
     let watch = try MemoryWatch(

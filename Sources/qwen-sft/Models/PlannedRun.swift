@@ -37,11 +37,7 @@ struct PlannedRun {
         all, size: config.valSize, seed: config.seed)
       self.report = report
       sampler = try input.samplePrompts.map {
-        try AnswerSampler(
-          Questions.samples(in: $0), encoder: encoder,
-          stopIDs: Session.stopIDs(
-            input.folder, config: QwenConfig(directory: input.folder), tokenizer: encoder.tokenizer)
-        )
+        try Questions.sampler(in: $0, folder: input.folder, encoder: encoder)
       }
       if !input.evaluationPaths.isEmpty {
         evaluation = try TrainingData.rows(

@@ -2,6 +2,7 @@
 
 import Files
 import OrderedJSON
+import QwenModel
 import SFT
 
 /// Making conversations that end with a user's turn.
@@ -54,6 +55,16 @@ enum Questions {
       throw CLIError.argument(option: "sample_prompts", problem: "\(path): no line in it")
     }
     return prompts
+  }
+
+  /// What answers the prompts of `--sample_prompts` while the model in `folder` is trained.
+  static func sampler(in path: String, folder: String, encoder: ConversationEncoder) throws
+    -> AnswerSampler
+  {
+    try AnswerSampler(
+      samples(in: path), encoder: encoder,
+      stopIDs: Session.stopIDs(
+        folder, config: QwenConfig(directory: folder), tokenizer: encoder.tokenizer))
   }
 
   /// A message with a role.

@@ -39,12 +39,15 @@ enum CheckpointingMode: String, ExpressibleByArgument {
     switch mode {
     case .full?: return .full
     case .auto?:
-      let spare =
-        device.freeByteCount.map { device.memory.reservedByteCount + $0 / 10 * 9 }
-        ?? MemoryInformation.spareByteCount
-      return .auto(memoryBudget: budget?.byteCount ?? spare)
+      return .auto(memoryBudget: budget?.byteCount ?? spareByteCount(on: device))
     case .off?, nil: return .off
     }
+  }
+
+  /// Bytes that this program may hold in the memory of `device`: what it has and nine tenths of what is free.
+  private static func spareByteCount(on device: Device) -> Int {
+    device.freeByteCount.map { device.memory.reservedByteCount + $0 / 10 * 9 }
+      ?? MemoryInformation.spareByteCount
   }
 }
 
