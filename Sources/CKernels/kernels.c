@@ -152,11 +152,17 @@ float ck_dot_f32(const float *x, const float *y, size_t count) {
 float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count) {
   CALL(dot_bf16, x, y, count)
 }
-void ck_matvec_f32(const float *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
-  CALL(matvec_f32, w, x, m, y, y_stride, rows, columns)
+void ck_matvec_f32(const float *w, size_t w_stride, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
+  CALL(matvec_f32, w, w_stride, x, m, y, y_stride, rows, columns)
 }
-void ck_matvec_bf16(const uint16_t *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
-  CALL(matvec_bf16, w, x, m, y, y_stride, rows, columns)
+void ck_weighted_rows_f32(const float *w, size_t w_stride, const float *x, size_t x_stride, size_t m, float *y, size_t rows, size_t columns) {
+  CALL(weighted_rows_f32, w, w_stride, x, x_stride, m, y, rows, columns)
+}
+void ck_matvec_bf16(const uint16_t *w, size_t w_stride, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
+  CALL(matvec_bf16, w, w_stride, x, m, y, y_stride, rows, columns)
+}
+void ck_weighted_rows_bf16(const uint16_t *w, size_t w_stride, const float *x, size_t x_stride, size_t m, float *y, size_t rows, size_t columns) {
+  CALL(weighted_rows_bf16, w, w_stride, x, x_stride, m, y, rows, columns)
 }
 void ck_nf4_order(const float *x, float *y, size_t count) {
   CALL(nf4_order, x, y, count)
@@ -216,4 +222,7 @@ void ck_split_pairs(const float *x, float *y, size_t count) {
   for (size_t start = 0; start < count; start += 32)
     for (size_t i = 0; i < 32; i++)
       y[start + (i % 2) * 16 + i / 2] = start + i < count ? x[start + i] : 0;
+}
+void ck_join_pairs(const float *x, float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = x[i / 32 * 32 + (i % 2) * 16 + i % 32 / 2];
 }

@@ -151,6 +151,13 @@ extension OpCases {
         attention(
           queries: 20, keys: 40, heads: 2, keyValueHeads: 1, headDim: 128,
           documents: [0, 9, 12, 40], keyOffset: 11),
+        // Few queries: more rows than a kernel takes at once, head dims of whole vectors, documents.
+        attention(queries: 1, keys: 67, heads: 16, keyValueHeads: 8, headDim: 128, keyOffset: 66),
+        attention(queries: 3, keys: 30, heads: 14, keyValueHeads: 2, headDim: 64, keyOffset: 27),
+        attention(queries: 4, keys: 11, heads: 3, keyValueHeads: 1, headDim: 40, keyOffset: 7),
+        attention(
+          queries: 4, keys: 23, heads: 2, keyValueHeads: 1, headDim: 80, documents: [0, 20, 21, 23],
+          keyOffset: 19),
       ]
   }()
 
@@ -178,7 +185,8 @@ extension OpCases {
         .normal([keys, keyValueHeads, headDim]),
       ], dtypes: [.float32, .float64, .bfloat16],
       // The probabilities, and the output.
-      termSize: 0.25, roundings: 2, flops: 4 * visible * Double(heads * headDim)
+      termSize: 0.25, roundings: 2, flops: 4 * visible * Double(heads * headDim),
+      elementTraffic: 2 * Double((keys * keyValueHeads + queries * heads) * headDim)
     ) { x in
       let (out, logSumExp) = Tensor.attention(
         q: x[0], k: x[1], v: x[2], scale: scale, documents: documents, keyOffset: keyOffset)

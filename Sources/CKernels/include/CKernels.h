@@ -44,15 +44,27 @@ enum { CK_MATVEC_ROWS = 8 };
 
 // y[q, r] ← Σ_c W[r, c]·x[q, c] for a row-major W [rows, columns] and up to CK_MATVEC_ROWS rows x [m, columns]: W is
 // read once, and a row of y does not depend on the others. Rows of x are padded with zeros to a multiple of 32 elements; with a W of bfloat16
-// each comes from ck_split_pairs. Rows of y are y_stride apart.
+// each comes from ck_split_pairs. Rows of W are w_stride apart, rows of y y_stride.
 void ck_matvec_f32(
-    const float *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
+    const float *w, size_t w_stride, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
 void ck_matvec_bf16(
-    const uint16_t *w, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
+    const uint16_t *w, size_t w_stride, const float *x, size_t m, float *y, size_t y_stride, size_t rows,
+    size_t columns);
+
+// y[q, c] ← Σ_r x[q, r]·W[r, c], the product with W itself instead of its transpose, summed in the order of r. Rows of x are
+// x_stride apart, those of y are padded to a multiple of 32 elements; with a W of bfloat16 ck_join_pairs puts each in order.
+void ck_weighted_rows_f32(
+    const float *w, size_t w_stride, const float *x, size_t x_stride, size_t m, float *y, size_t rows, size_t columns);
+void ck_weighted_rows_bf16(
+    const uint16_t *w, size_t w_stride, const float *x, size_t x_stride, size_t m, float *y, size_t rows,
+    size_t columns);
 
 // y ← x with the even elements of every run of 32 before its odd ones, and zeros up to the end of the last run: y holds
 // `count` rounded up to a multiple of 32.
 void ck_split_pairs(const float *x, float *y, size_t count);
+
+// The inverse: x holds `count` rounded up to a multiple of 32.
+void ck_join_pairs(const float *x, float *y, size_t count);
 
 // The largest element.
 float ck_max_f32(const float *x, size_t count);

@@ -7,7 +7,10 @@ extension CPUBackend: AttentionKernels {
     q: Operand, k: Operand, v: Operand, shape: AttentionShape, into out: Destination,
     logSumExp: Destination
   ) {
+    let isShort = shape.queryCount <= Self.fewQueries
     switch q.dtype {
+    case .float32 where isShort: attendFewQueries(Float.self, q, k, v, shape, out, logSumExp)
+    case .bfloat16 where isShort: attendFewQueries(BFloat16.self, q, k, v, shape, out, logSumExp)
     case .float32: forward(Float.self, q, k, v, shape, out, logSumExp)
     case .float64: forward(Double.self, q, k, v, shape, out, logSumExp)
     case .bfloat16 where BFloat16.isMultipliable:
@@ -194,7 +197,7 @@ extension CPUBackend: AttentionKernels {
   }
 
   /// A run of query rows of one document and the keys that the last of them sees.
-  private struct QueryTile {
+  struct QueryTile {
     let document: Int
     let rows: Range<Int>
     let keys: Range<Int>
@@ -206,7 +209,7 @@ extension CPUBackend: AttentionKernels {
     }
   }
 
-  private func queryTiles(_ shape: AttentionShape) -> [QueryTile] {
+  func queryTiles(_ shape: AttentionShape) -> [QueryTile] {
     var tiles: [QueryTile] = []
     for document in 0..<shape.documentOffsets.count - 1 {
       let keys = shape.documentOffsets[document]..<shape.documentOffsets[document + 1]

@@ -39,10 +39,10 @@ extension CPUBackend {
         }
       case .narrow(let w) where w.dtype == .bfloat16:
         ck_matvec_bf16(
-          w.pointer(UInt16.self) + first * columns, x, m, y + first, rows, count, columns)
+          w.pointer(UInt16.self) + first * columns, columns, x, m, y + first, rows, count, columns)
       case .narrow(let w):
         ck_matvec_f32(
-          w.pointer(Float.self) + first * columns, x, m, y + first, rows, count, columns)
+          w.pointer(Float.self) + first * columns, columns, x, m, y + first, rows, count, columns)
       }
     }
     if beta == 0 {
