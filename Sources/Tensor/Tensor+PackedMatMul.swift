@@ -66,6 +66,15 @@ extension Tensor {
       ? self : cast(to: dtype)
   }
 
+  /// self ← self + x·Wᵀ for a weight in the type of x or in a narrower one.
+  package mutating func accumulateMatmul(_ x: Tensor, weight: Tensor) {
+    if x.dtype == weight.dtype {
+      accumulateMatmul(x, weight, transposeB: true)
+    } else {
+      accumulateMatmul(x, packed: .narrow(weight), transposeWeight: true)
+    }
+  }
+
   /// x·Wᵀ (`transposeWeight`) or x·W for a weight in the type of x or in a narrower one.
   package static func matmul(_ x: Tensor, weight: Tensor, transposeWeight: Bool) -> Tensor {
     x.dtype == weight.dtype

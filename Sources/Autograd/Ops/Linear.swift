@@ -65,9 +65,9 @@ package struct LoRALinearMap: Primitive, Deferrable {
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   {
     let weight = x[1].factor(for: x[0].dtype)
-    var y = Tensor.matmul(x[0], weight: weight, transposeWeight: true)
+    var (y, kept) = adapter.product(x[0], x[2], x[3])
+    y.accumulateMatmul(x[0], weight: weight)
     if hasBias { y.addRow(x[4].cast(to: x[0].dtype)) }
-    let kept = adapter.add(x[0], x[2], x[3], to: &y)
     return (y, Residuals(weight: weight, adapter: kept))
   }
 
@@ -87,8 +87,8 @@ package struct LoRALinearMap: Primitive, Deferrable {
     guard let residuals = kept.adapter.take() else { return }
     gradients.accumulateMatmul(1, dy, transposeA: true, residuals.x, ofWeight: true)
     let inner = adapter.factorGradients(dy, consume residuals, a: 2, into: &gradients)
-    gradients.accumulateMatmul(0, dy, weight: kept.weight)
     adapter.inputGradient(inner, into: &gradients)
+    gradients.accumulateMatmul(0, dy, weight: kept.weight)
     if hasBias { gradients.accumulateRows(4, of: dy) }
   }
 }

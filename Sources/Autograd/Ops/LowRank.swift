@@ -21,14 +21,14 @@ package struct LowRankPart: Sendable {
     let x, h, a, b: Tensor
   }
 
-  /// Adds the part to y; h = drop(x)·Aᵀ [N, R] is kept.
-  func add(_ x: Tensor, _ a: Tensor, _ b: Tensor, to y: inout Tensor) -> Residuals {
+  /// The part, to which the product with the weight is added: that one has so much to compute that reading its result costs
+  /// nothing, while adding the part to it would be a pass over memory. h = drop(x)·Aᵀ [N, R] is kept.
+  func product(_ x: Tensor, _ a: Tensor, _ b: Tensor) -> (y: Tensor, kept: Residuals) {
     let kept = residuals(x, a, b)
-    y.accumulateMatmul(kept.h, kept.b, transposeB: true, alpha: scale)
-    return kept
+    return (Tensor.matmul(kept.h, kept.b, transposeB: true, alpha: scale), kept)
   }
 
-  /// What `add` keeps.
+  /// What `product` keeps.
   func residuals(_ x: Tensor, _ a: Tensor, _ b: Tensor) -> Residuals {
     let (a, b) = (a.cast(to: x.dtype), b.cast(to: x.dtype))
     return Residuals(x: x, h: Tensor.matmul(dropped(x), a, transposeB: true), a: a, b: b)
@@ -56,7 +56,7 @@ package struct LowRankPart: Sendable {
     return InnerGradient(dh: dh, a: kept.a)
   }
 
-  /// dx = drop(dh·A), for x as input 0 of the operation.
+  /// dx = drop(dh·A), for x as input 0 of the operation; before that of the weight, for the reason that `product` gives.
   func inputGradient(_ inner: InnerGradient, into gradients: inout InputGradients) {
     guard gradients.needs[0], let dropout else {
       gradients.accumulateMatmul(0, inner.dh, inner.a)

@@ -29,9 +29,15 @@ package struct QuantizedLinearMap: Primitive, Deferrable {
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   {
-    var y = Tensor.matmul(x[0], packed: .nf4(weight), transposeWeight: true)
+    var y: Tensor
+    var kept: LowRankPart.Residuals?
+    if let adapter {
+      (y, kept) = adapter.product(x[0], x[1], x[2])
+      y.accumulateMatmul(x[0], packed: .nf4(weight), transposeWeight: true)
+    } else {
+      y = Tensor.matmul(x[0], packed: .nf4(weight), transposeWeight: true)
+    }
     if hasBias { y.addRow(x[biasIndex].cast(to: x[0].dtype)) }
-    let kept = adapter?.add(x[0], x[1], x[2], to: &y)
     return (y, Residuals(adapter: kept))
   }
 
@@ -50,8 +56,8 @@ package struct QuantizedLinearMap: Primitive, Deferrable {
     if let residuals = kept.adapter.take() {
       inner = adapter?.factorGradients(dy, consume residuals, a: 1, into: &gradients)
     }
-    gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
     if let adapter, let inner { adapter.inputGradient(inner, into: &gradients) }
+    gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
     if hasBias { gradients.accumulateRows(biasIndex, of: dy) }
   }
 }
