@@ -63,22 +63,25 @@ package final class AdamW {
 
   /// √Σ‖g‖² over all gradients.
   package func gradientNorm() throws(DeviceError) -> Double {
-    let squares = slots.compactMap { $0.parameter.gradient?.squaredNorm().reshaped([1, 1]) }
-    guard !squares.isEmpty else { return 0 }
-    // One copy for all: a device is waited for once.
-    return try Tensor.concatenatedRows(squares).doubles().reduce(0, +).squareRoot()
+    let gradients = slots.compactMap(\.parameter.gradient)
+    guard !gradients.isEmpty else { return 0 }
+    return try Tensor.squaredNorms(gradients).doubles().reduce(0, +).squareRoot()
   }
 
   /// Scales all gradients by min(1, maximum / (norm + 1e-6)).
   package func clip(norm: Double, maximum: Double) {
     let factor = maximum / (norm + 1e-6)
     guard factor < 1 else { return }
-    for slot in slots { slot.parameter.gradient?.scale(by: factor) }
+    let slots = slots.filter { $0.parameter.gradient != nil }
+    var gradients = slots.compactMap { $0.parameter.gradient.take() }
+    Tensor.scale(&gradients, by: factor)
+    for (slot, gradient) in zip(slots, gradients) { slot.parameter.gradient = gradient }
   }
 
   /// Updates every parameter that has a gradient; `learningRate` is that of A.
   package func step(learningRate: Double) {
     stepCount += 1
+    var steps = AdamWSteps()
     for slot in slots {
       guard let gradient = slot.parameter.gradient else { continue }
       let step = AdamWStep(
@@ -86,11 +89,12 @@ package final class AdamW {
         beta2: beta2, epsilon: epsilon,
         weightDecay: slot.decays ? weightDecay : 0, step: stepCount)
       slot.parameter.update { value in
-        value.applyAdamW(
-          gradient: gradient, firstMoment: &slot.firstMoment, secondMoment: &slot.secondMoment,
-          step: step)
+        steps.add(
+          &value, gradient: gradient, firstMoment: &slot.firstMoment,
+          secondMoment: &slot.secondMoment, step: step)
       }
     }
+    steps.run()
   }
 
   /// Forgets all gradients.

@@ -279,18 +279,38 @@ package struct MomentDestination: Sendable {
   }
 }
 
-/// The optimizer's step and the norm it clips by.
+/// What an AdamW step does to one parameter.
+package struct AdamWUpdate: Sendable {
+  /// The running means of the gradient and of its square.
+  package enum Moments: Sendable {
+    /// In the accumulation type of the parameter.
+    case full(first: Destination, second: Destination)
+    /// In 8 bits, the first on the signed map and the second on the unsigned one.
+    case in8Bits(first: MomentDestination, second: MomentDestination)
+  }
+
+  package let parameter: Destination
+  /// In the accumulation type of the parameter.
+  package let gradient: Operand
+  package let moments: Moments
+  package let step: AdamWStep
+
+  package init(parameter: Destination, gradient: Operand, moments: Moments, step: AdamWStep) {
+    (self.parameter, self.gradient, self.moments, self.step) = (parameter, gradient, moments, step)
+  }
+}
+
+/// The optimizer's step, and what clipping does. All take many tensors: an adapter has hundreds of small ones, and a kernel for
+/// each would cost more than its work.
 package protocol OptimizerKernels {
-  /// p ← p·(1 − lr·wd); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
+  /// For each: p ← p·(1 − lr·wd); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
   /// p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε), all in place but g.
-  func adamW(
-    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
-    step: AdamWStep)
-  /// The same with moments in 8 bits, m on the signed map and v on the unsigned one: read, updated in float32, and each
-  /// block of 256 put back with the largest of it as its scale (Dettmers et al. 2022; bitsandbytes' CPU code).
-  func adamW8Bit(
-    parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
-    secondMoment: MomentDestination, step: AdamWStep)
-  /// y[0] ← Σ x². y is float64.
-  func squaredNorm(_ x: Operand, into y: Destination)
+  ///
+  /// Moments in 8 bits are read, updated in float32, and each block of 256 put back with the largest of it as its scale
+  /// (Dettmers et al. 2022; bitsandbytes' CPU code).
+  func adamW(_ updates: [AdamWUpdate])
+  /// y[i] ← Σ x² of the i-th. y is float64.
+  func squaredNorms(_ xs: [Operand], into y: Destination)
+  /// Every x ← α·x.
+  func scaleAll(_ xs: [Destination], by alpha: Double)
 }

@@ -20,6 +20,9 @@ package struct Moment: Sendable {
     scales = .zeros([Moment.blockCount(parameter.count)], like: parameter).cast(to: .float32)
   }
 
+  /// A mean of these numbers.
+  package init(_ values: Tensor) { self.values = values }
+
   /// Blocks of `count` elements that share a scale.
   package static func blockCount(_ count: Int) -> Int {
     (count + DynamicMap.blockSize - 1) / DynamicMap.blockSize

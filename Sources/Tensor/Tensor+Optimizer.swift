@@ -1,60 +1,100 @@
 // In-place optimizer updates.
 
-extension Tensor {
-  /// One AdamW step on self; the moments are updated in place. All have the shape of self, the moments its
-  /// accumulation type.
-  package mutating func applyAdamW(
-    gradient: Tensor, firstMoment: inout Tensor, secondMoment: inout Tensor, step: AdamWStep
+/// AdamW steps of several parameters, which run together.
+package struct AdamWSteps {
+  private var updates: [AdamWUpdate] = []
+  /// Everything that the updates point to.
+  private var held: [Tensor] = []
+
+  /// No step.
+  package init() {}
+
+  /// Adds a step on `parameter`, whose value changes with `run`. All have its shape; the moments are both in 8 bits, or
+  /// both in its accumulation type.
+  package mutating func add(
+    _ parameter: inout Tensor, gradient: Tensor, firstMoment: inout Moment,
+    secondMoment: inout Moment, step: AdamWStep
   ) {
+    let count = parameter.count
     precondition(
-      gradient.count == count && firstMoment.count == count && secondMoment.count == count
-        && firstMoment.dtype == dtype.accumulation && secondMoment.dtype == dtype.accumulation,
-      "adamW: gradient \(gradient.shape) for parameter \(shape)")
-    makeUnique()
+      gradient.count == count && firstMoment.values.count == count
+        && secondMoment.values.count == count
+        && (held.isEmpty || held[0].backend === parameter.backend),
+      "adamW: gradient \(gradient.shape) for parameter \(parameter.shape)")
+    parameter.makeUnique()
     firstMoment.makeUnique()
     secondMoment.makeUnique()
-    launch(self, gradient, firstMoment, secondMoment) {
-      backend.adamW(
-        parameter: destination, gradient: gradient.operand, firstMoment: firstMoment.destination,
-        secondMoment: secondMoment.destination, step: step)
+    let moments: AdamWUpdate.Moments
+    switch (firstMoment.scales, secondMoment.scales) {
+    case (nil, nil):
+      let dtype = parameter.dtype.accumulation
+      precondition(
+        firstMoment.values.dtype == dtype && secondMoment.values.dtype == dtype,
+        "adamW: moments in \(firstMoment.values.dtype.rawValue) for \(parameter.dtype.rawValue)")
+      moments = .full(
+        first: firstMoment.values.destination, second: secondMoment.values.destination)
+    case (let firstScales?, let secondScales?):
+      let blocks = Moment.blockCount(count)
+      precondition(
+        firstScales.count == blocks && secondScales.count == blocks
+          && firstMoment.values.dtype == .uint8 && secondMoment.values.dtype == .uint8,
+        "adamW: \(firstScales.count) scales for parameter \(parameter.shape)")
+      moments = .in8Bits(
+        first: MomentDestination(
+          codes: firstMoment.values.destination, scales: firstScales.destination),
+        second: MomentDestination(
+          codes: secondMoment.values.destination, scales: secondScales.destination))
+      held += [firstScales, secondScales]
+    default: preconditionFailure("adamW: one moment in 8 bits for parameter \(parameter.shape)")
     }
+    held += [parameter, gradient, firstMoment.values, secondMoment.values]
+    updates.append(
+      AdamWUpdate(
+        parameter: parameter.destination, gradient: gradient.operand, moments: moments, step: step))
   }
 
-  /// The same with moments of which both are in 8 bits or none is.
+  /// Takes the steps.
+  package consuming func run() {
+    guard let backend = held.first?.backend else { return }
+    launch(held) { backend.adamW(updates) }
+  }
+}
+
+extension Moment {
+  /// Makes what the moment holds its own, as before a change in place.
+  fileprivate mutating func makeUnique() {
+    values.makeUnique()
+    scales?.makeUnique()
+  }
+}
+
+extension Tensor {
+  /// One AdamW step on self; the moments are updated in place. All have the shape of self, and moments of which none is
+  /// in 8 bits its accumulation type.
   package mutating func applyAdamW(
     gradient: Tensor, firstMoment: inout Moment, secondMoment: inout Moment, step: AdamWStep
   ) {
-    guard var firstScales = firstMoment.scales.take(),
-      var secondScales = secondMoment.scales.take()
-    else {
-      applyAdamW(
-        gradient: gradient, firstMoment: &firstMoment.values, secondMoment: &secondMoment.values,
-        step: step)
-      return
-    }
-    let blocks = Moment.blockCount(count)
-    precondition(
-      gradient.count == count && firstMoment.values.count == count
-        && secondMoment.values.count == count && firstScales.count == blocks
-        && secondScales.count == blocks && firstMoment.values.dtype == .uint8
-        && secondMoment.values.dtype == .uint8,
-      "adamW: gradient \(gradient.shape) for parameter \(shape)")
-    makeUnique()
-    firstMoment.values.makeUnique()
-    secondMoment.values.makeUnique()
-    firstScales.makeUnique()
-    secondScales.makeUnique()
-    let (first, second) = (firstMoment.values, secondMoment.values)
-    launch(self, gradient, first, second, firstScales, secondScales) {
-      backend.adamW8Bit(
-        parameter: destination, gradient: gradient.operand,
-        firstMoment: MomentDestination(
-          codes: first.destination, scales: firstScales.destination),
-        secondMoment: MomentDestination(
-          codes: second.destination, scales: secondScales.destination),
-        step: step)
-    }
-    firstMoment.scales = firstScales
-    secondMoment.scales = secondScales
+    var steps = AdamWSteps()
+    steps.add(
+      &self, gradient: gradient, firstMoment: &firstMoment, secondMoment: &secondMoment, step: step)
+    steps.run()
+  }
+
+  /// Σ x² of each, in float64.  → [count]. All are on one device; there is at least one.
+  package static func squaredNorms(_ tensors: [Tensor]) -> Tensor {
+    precondition(!tensors.isEmpty, "squaredNorms: no tensors")
+    let backend = tensors[0].backend
+    precondition(tensors.allSatisfy { $0.backend === backend }, "squaredNorms: several devices")
+    let y = Tensor(uninitialized: [tensors.count], .float64, backend: backend)
+    launch(tensors, y) { backend.squaredNorms(tensors.map(\.operand), into: y.destination) }
+    return y
+  }
+
+  /// Every tensor ← α·it, in place where nobody else holds the storage. All are on one device.
+  package static func scale(_ tensors: inout [Tensor], by alpha: Double) {
+    guard let backend = tensors.first?.backend else { return }
+    precondition(tensors.allSatisfy { $0.backend === backend }, "scale: several devices")
+    for index in tensors.indices { tensors[index].makeUnique() }
+    launch(tensors) { backend.scaleAll(tensors.map(\.destination), by: alpha) }
   }
 }

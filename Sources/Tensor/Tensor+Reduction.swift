@@ -53,7 +53,7 @@ extension Tensor {
   /// Σ x², as a float64 scalar.
   public func squaredNorm() -> Tensor {
     let y = Tensor(uninitialized: [], .float64, backend: backend)
-    launch(self, y) { backend.squaredNorm(operand, into: y.destination) }
+    launch(self, y) { backend.squaredNorms([operand], into: y.destination) }
     return y
   }
 }

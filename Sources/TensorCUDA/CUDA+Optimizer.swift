@@ -43,40 +43,153 @@ final class DynamicMapTables: Sendable {
   }
 }
 
+/// An entry of a list that one kernel works through: as the kernels take it, without what it is a list of.
+private protocol ListEntry: BitwiseCopyable {
+  /// Elements, and the first block of threads that works on them.
+  var count: Int64 { get }
+  var firstBlock: Int64 { get set }
+}
+
+/// Elements to be scaled or summed.
+private struct RunEntry: ListEntry {
+  let address: UInt64
+  let count: Int64
+  var firstBlock: Int64 = 0
+  /// Where the sum goes.
+  let index: Int64
+}
+
+/// A parameter with moments in its accumulation type.
+private struct AdamWEntry: ListEntry {
+  let parameter, gradient, firstMoment, secondMoment: UInt64
+  let count: Int64
+  var firstBlock: Int64 = 0
+  let factors: AdamWFactors<Double>
+
+  init(_ update: AdamWUpdate, _ first: Destination, _ second: Destination) {
+    (parameter, gradient) = (update.parameter.pointer, update.gradient.pointer)
+    (firstMoment, secondMoment) = (first.pointer, second.pointer)
+    count = Int64(update.parameter.count)
+    factors = AdamWFactors(update.step)
+  }
+}
+
+/// A parameter with moments in 8 bits.
+private struct AdamW8BitEntry: ListEntry {
+  let parameter, gradient: UInt64
+  let firstMoment, secondMoment: Moment8Argument
+  let count: Int64
+  var firstBlock: Int64 = 0
+  let factors: AdamWFactors<Float>
+
+  init(_ update: AdamWUpdate, _ first: MomentDestination, _ second: MomentDestination) {
+    (parameter, gradient) = (update.parameter.pointer, update.gradient.pointer)
+    (firstMoment, secondMoment) = (Moment8Argument(first), Moment8Argument(second))
+    count = Int64(update.parameter.count)
+    factors = AdamWFactors(update.step)
+  }
+}
+
 extension CUDABackend: OptimizerKernels {
-  package func adamW(
-    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
-    step: AdamWStep
-  ) {
-    precondition(
-      parameter.dtype.isFloatingPoint && gradient.dtype == parameter.dtype.accumulation,
-      "adamW: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)")
-    launch(
-      Kernel("training", "adamw", parameter.dtype, gradient.dtype), grid: blocks(parameter.count),
-      parameter.pointer, gradient.pointer, firstMoment.pointer, secondMoment.pointer,
-      Int64(parameter.count), AdamWFactors<Double>(step))
+  /// Elements for a block of threads, as the kernels have them.
+  private static let adamWBlock = 1024
+  private static let scaleBlock = 4096
+  private static let squareBlock = 16_384
+
+  package func adamW(_ updates: [AdamWUpdate]) {
+    var full: [DType: [AdamWEntry]] = [:]
+    var in8Bits: [DType: [AdamW8BitEntry]] = [:]
+    for update in updates {
+      let (parameter, gradient) = (update.parameter.dtype, update.gradient.dtype)
+      precondition(
+        parameter.isFloatingPoint && gradient == parameter.accumulation,
+        "adamW: no kernel for \(gradient.rawValue) into \(parameter.rawValue)")
+      switch update.moments {
+      case .full(let first, let second):
+        full[parameter, default: []].append(AdamWEntry(update, first, second))
+      case .in8Bits(let first, let second):
+        precondition(
+          gradient == .float32, "adamW in 8 bits: no kernel for \(parameter.rawValue)")
+        in8Bits[parameter, default: []].append(AdamW8BitEntry(update, first, second))
+      }
+    }
+    for (dtype, entries) in full {
+      withList(entries, perBlock: Self.adamWBlock) { list in
+        launch(
+          Kernel("training", "adamw", dtype, dtype.accumulation), grid: list.grid, list.address,
+          list.count)
+      }
+    }
+    for (dtype, entries) in in8Bits {
+      guard let maps = dynamicMaps.address(on: self) else { return }
+      withList(entries, perBlock: DynamicMap.blockSize) { list in
+        launch(
+          Kernel("training", "adamw_8bit", dtype), grid: list.grid, list.address, list.count, maps)
+      }
+    }
   }
 
-  package func adamW8Bit(
-    parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
-    secondMoment: MomentDestination, step: AdamWStep
-  ) {
+  package func squaredNorms(_ xs: [Operand], into y: Destination) {
     precondition(
-      parameter.dtype == .float32 || parameter.dtype == .bfloat16,
-      "adamW8Bit: no kernel for \(parameter.dtype.rawValue)")
-    precondition(
-      gradient.dtype == .float32,
-      "adamW8Bit: no kernel for a gradient in \(gradient.dtype.rawValue)")
-    guard parameter.count > 0, let maps = dynamicMaps.address(on: self) else { return }
-    launch(
-      Kernel("training", "adamw_8bit", parameter.dtype),
-      grid: (x: Moment.blockCount(parameter.count), y: 1), parameter.pointer, gradient.pointer,
-      Moment8Argument(firstMoment), Moment8Argument(secondMoment), maps, Int64(parameter.count),
-      AdamWFactors<Float>(step))
+      y.dtype == .float64 && y.count == xs.count, "squaredNorms: result is \(y.dtype.rawValue)")
+    fill(y, with: 0)
+    for (dtype, entries) in runs(xs, "squaredNorms") {
+      withList(entries, perBlock: Self.squareBlock) { list in
+        let parts = scratch(.float64, list.grid.x)
+        launch(
+          Kernel("reduction", "partial_squares", dtype), grid: list.grid, list.address, list.count,
+          parts.destination.pointer)
+        launch(
+          Kernel("reduction", "add_partial_squares", .none), grid: (x: Int(list.count), y: 1),
+          list.address, parts.destination.pointer, y.pointer)
+      }
+    }
   }
 
-  package func squaredNorm(_ x: Operand, into y: Destination) {
-    precondition(y.dtype == .float64, "squaredNorm: result is \(y.dtype.rawValue)")
-    total(x, squared: true, into: y)
+  package func scaleAll(_ xs: [Destination], by alpha: Double) {
+    for (dtype, entries) in runs(xs.map(\.operand), "scaleAll") {
+      withList(entries, perBlock: Self.scaleBlock) { list in
+        launch(
+          Kernel("elementwise", "scale_all", dtype), grid: list.grid, list.address, list.count,
+          alpha)
+      }
+    }
+  }
+
+  /// Entries of operands, by their type.
+  private func runs(_ xs: [Operand], _ operation: StaticString) -> [DType: [RunEntry]] {
+    var runs: [DType: [RunEntry]] = [:]
+    for (index, x) in xs.enumerated() {
+      requireFloat(x.dtype, operation)
+      runs[x.dtype, default: []].append(
+        RunEntry(address: x.pointer, count: Int64(x.count), index: Int64(index)))
+    }
+    return runs
+  }
+
+  /// A list in the device's memory, without the entries that have no elements.
+  private struct List {
+    let address: UInt64
+    let count: Int32
+    /// A block of threads for each run of `perBlock` elements of an entry.
+    let grid: (x: Int, y: Int)
+  }
+
+  /// Runs `body`, which queues kernels, with a list in the device's memory.
+  private func withList<E: ListEntry>(_ entries: [E], perBlock: Int, _ body: (List) -> Void) {
+    var entries = entries.filter { $0.count > 0 }
+    var blocks = 0
+    for index in entries.indices {
+      entries[index].firstBlock = Int64(blocks)
+      blocks += (Int(entries[index].count) + perBlock - 1) / perBlock
+    }
+    guard !entries.isEmpty else { return }
+    let memory = scratch(.uint8, entries.count * MemoryLayout<E>.stride)
+    let target = memory.destination
+    guard target.address != 0 else { return }
+    entries.withUnsafeBytes {
+      copyIn($0, to: Buffer(address: target.address, byteCount: $0.count), byteOffset: 0)
+    }
+    body(List(address: target.pointer, count: Int32(entries.count), grid: (x: blocks, y: 1)))
   }
 }

@@ -42,17 +42,12 @@ extension CUDABackend: ReductionKernels {
 
   package func sum(_ x: Operand, into y: Destination) {
     precondition(y.dtype == x.dtype.accumulation, "sum: result is \(y.dtype.rawValue)")
-    total(x, squared: false, into: y)
-  }
-
-  /// y[0] ← Σ x or Σ x².
-  func total(_ x: Operand, squared: Bool, into y: Destination) {
     requireFloat(x.dtype, "sum")
     let count = (x.count + 16_383) / 16_384
     let parts = scratch(.float64, max(count, 1))
     launch(
       Kernel("reduction", "partial_sums", x.dtype), grid: (x: count, y: 1), x.pointer,
-      parts.destination.pointer, Int64(x.count), Int32(squared ? 1 : 0))
+      parts.destination.pointer, Int64(x.count))
     launch(
       Kernel("reduction", "total", y.dtype), grid: (x: 1, y: 1), parts.destination.pointer,
       Int64(count), y.pointer)

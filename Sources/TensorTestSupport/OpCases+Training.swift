@@ -113,12 +113,12 @@ extension OpCases {
       ], elementTraffic: 7 * Double(shape.count), changing: [0, 2, 3]
     ) { x in
       // Taken out of the array one by one, so that each has one holder.
-      var second = x.removeLast()
-      var first = x.removeLast()
+      var second = Moment(x.removeLast())
+      var first = Moment(x.removeLast())
       let gradient = x.removeLast()
       x[0].applyAdamW(
         gradient: gradient, firstMoment: &first, secondMoment: &second, step: coefficients)
-      x += [gradient, first, second]
+      x += [gradient, first.values, second.values]
     } oracle: { x in
       ReferenceOps.adamW(
         x[0], gradient: x[1], firstMoment: x[2], secondMoment: x[3], coefficients)

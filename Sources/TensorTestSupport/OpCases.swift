@@ -8,7 +8,7 @@ package enum OpCases {
   /// Kernels as tensors offer them.
   package static let kernels: [OpCase] =
     elementwise + memory + reductions + products + transformerKernels + training
-    + optimizer8Bit
+    + optimizer8Bit + optimizerLists
 
   /// Operations of the tape.
   package static let differentiable: [OpCase] =

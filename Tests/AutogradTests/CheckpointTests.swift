@@ -244,8 +244,8 @@ private enum TrainingStep {
   static func run() throws {
     let block = Block(dtype: .float32)
     let trained = block.parameters.filter(\.isTrainable)
-    var first = trained.map { Tensor.zeros($0.shape) }
-    var second = first.map { $0.copied() }
+    var first = trained.map { Moment(Tensor.zeros($0.shape)) }
+    var second = first.map { Moment($0.values.copied()) }
     let head = Tensor.normal([33, 8], stream: RandomStream(seed: 1, purpose: .test, index: 50))
     var (misses, live, losses) = (0, 0, [Double]())
     for step in 1...12 {

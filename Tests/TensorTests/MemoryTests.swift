@@ -134,14 +134,14 @@ struct MemoryTests {
   @Test("moments shared between optimizer states are copied before they change")
   func sharedMoments() throws {
     let zeros = Tensor.zeros([3])
-    var (parameter, first, second) = (Tensor.ones([3]), zeros, zeros)
+    var (parameter, first, second) = (Tensor.ones([3]), Moment(zeros), Moment(zeros))
     let step = AdamWStep(
       learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, step: 1)
     parameter.applyAdamW(
       gradient: Tensor.ones([3]), firstMoment: &first, secondMoment: &second, step: step)
     #expect(try zeros.array(of: Float.self) == [0, 0, 0])
-    #expect(try first.array(of: Float.self).allSatisfy { ($0 - 0.1).magnitude < 1e-6 })
-    #expect(try second.array(of: Float.self).allSatisfy { ($0 - 0.01).magnitude < 1e-7 })
+    #expect(try first.values.array(of: Float.self).allSatisfy { ($0 - 0.1).magnitude < 1e-6 })
+    #expect(try second.values.array(of: Float.self).allSatisfy { ($0 - 0.01).magnitude < 1e-7 })
   }
 
   /// Keeps host bytes alive, as a mapped file does.

@@ -70,6 +70,19 @@ FOR_FLOATS(BINARY)
   EXPORT(scale_##S)
 FOR_FLOATS(SCALE)
 
+/// Every x ← α·x. A block for 4,096 elements of a tensor.
+#define SCALE_ALL(T, S)                                                                     \
+  KERNEL(256, scale_all_##S)(const Run<T> *runs, int count, double alpha) {                 \
+    const Run<T> &run = entry_of_block(runs, count);                                        \
+    const int64_t base = (int64_t(blockIdx.x) - run.first_block) * 4096 + threadIdx.x;      \
+    for (int j = 0; j < 16; ++j) {                                                          \
+      const int64_t i = base + j * 256;                                                     \
+      if (i < run.n) run.x[i] = down<T>(up(run.x[i]) * Compute<T>(alpha));                  \
+    }                                                                                       \
+  }                                                                                         \
+  EXPORT(scale_all_##S)
+FOR_FLOATS(SCALE_ALL)
+
 /// y ← y + α·x, x and y of any two float types that compute in the same one.
 #define AXPY(A, SA, B, SB)                                                                  \
   KERNEL(256, axpy_##SA##_##SB)(const A *x, B *y, int64_t n, double alpha) {                \

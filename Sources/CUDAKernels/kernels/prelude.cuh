@@ -164,6 +164,25 @@ template <class T> DEV int64_t first_lane() {
   return (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * LANES<T>;
 }
 
+// ---- Lists ----------------------------------------------------------------------------------------------------------
+
+/// The entry to which this block belongs: the last of `count` whose first block is not after it.
+template <class E> DEV const E &entry_of_block(const E *entries, int count) {
+  int low = 0, high = count - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (entries[middle].first_block <= int64_t(blockIdx.x)) low = middle;
+    else high = middle - 1;
+  }
+  return entries[low];
+}
+
+/// Elements of one tensor of many; `first_block` is the first block of threads that works on them.
+template <class T> struct Run {
+  T *x;
+  int64_t n, first_block, index;
+};
+
 // ---- Sums of a block ------------------------------------------------------------------------------------------------
 
 template <class C> DEV C warp_sum(C v) {

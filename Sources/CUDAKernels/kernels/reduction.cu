@@ -58,22 +58,49 @@ ADD_SHARES(double, f64)
   EXPORT(dot_rows_##S)
 FOR_FLOATS(DOT_ROWS)
 
-/// part[block] ← Σ x or Σ x² of 16,384 elements: 64 a thread in the compute type, then in double.
+/// Σ f(x) of 16,384 elements from `begin` on, f the identity or the square: 64 a thread in the compute type, then in double.
+/// The same in all threads.
+template <class T> DEV double share_sum(const T *x, int64_t begin, int64_t n, bool squared) {
+  Compute<T> sum = 0;
+  for (int j = 0; j < 64; ++j) {
+    const int64_t i = begin + threadIdx.x + j * 256;
+    if (i >= n) break;
+    const Compute<T> v = up(x[i]);
+    sum += squared ? v * v : v;
+  }
+  return row_sum(double(sum));
+}
+
+/// part[block] ← Σ x of 16,384 elements.
 #define PARTIAL_SUMS(T, S)                                                                         \
-  KERNEL(256, partial_sums_##S)(const T *x, double *part, int64_t n, int squared) {                \
-    const int64_t base = int64_t(blockIdx.x) * 16384 + threadIdx.x;                                \
-    Compute<T> sum = 0;                                                                            \
-    for (int j = 0; j < 64; ++j) {                                                                 \
-      const int64_t i = base + j * 256;                                                            \
-      if (i >= n) break;                                                                           \
-      const Compute<T> v = up(x[i]);                                                               \
-      sum += squared ? v * v : v;                                                                  \
-    }                                                                                              \
-    const double total = row_sum(double(sum));                                                     \
+  KERNEL(256, partial_sums_##S)(const T *x, double *part, int64_t n) {                             \
+    const double total = share_sum(x, int64_t(blockIdx.x) * 16384, n, false);                      \
     if (threadIdx.x == 0) part[blockIdx.x] = total;                                                \
   }                                                                                                \
   EXPORT(partial_sums_##S)
 FOR_FLOATS(PARTIAL_SUMS)
+
+/// part[block] ← Σ x² of 16,384 elements of a tensor of many.
+#define PARTIAL_SQUARES(T, S)                                                                      \
+  KERNEL(256, partial_squares_##S)(const Run<T> *runs, int count, double *part) {                  \
+    const Run<T> &run = entry_of_block(runs, count);                                               \
+    const double total =                                                                           \
+        share_sum(run.x, (int64_t(blockIdx.x) - run.first_block) * 16384, run.n, true);            \
+    if (threadIdx.x == 0) part[blockIdx.x] = total;                                                \
+  }                                                                                                \
+  EXPORT(partial_squares_##S)
+FOR_FLOATS(PARTIAL_SQUARES)
+
+/// y[index of a run] ← the sum of its parts. A block a run.
+KERNEL(256, add_partial_squares)(const Run<void> *runs, const double *part, double *y) {
+  const Run<void> &run = runs[blockIdx.x];
+  const int64_t parts = (run.n + 16383) / 16384;
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < parts; i += 256) sum += part[run.first_block + i];
+  sum = row_sum(sum);
+  if (threadIdx.x == 0) y[run.index] = sum;
+}
+EXPORT(add_partial_squares)
 
 /// y[0] ← Σ part. One block of 256.
 #define TOTAL(T, S)                                                                                \

@@ -161,19 +161,32 @@ struct AdamW {
   double beta1, beta2, rest1, rest2, decay, step_size, correction, epsilon;
 };
 
-/// m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; p ← p·decay − stepSize·m / (√v / correction + ε).
+/// A parameter of many; `first_block` is the first block of threads that works on it.
+template <class P, class G> struct AdamWEntry {
+  P *p;
+  const G *g;
+  Compute<P> *first, *second;
+  int64_t n, first_block;
+  AdamW a;
+};
+
+/// m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; p ← p·decay − stepSize·m / (√v / correction + ε). A block for 1,024 elements
+/// of a parameter.
 #define ADAMW(P, SP, G, SG)                                                                          \
-  KERNEL(256, adamw_##SP##_##SG)(P *p, const G *g, Compute<P> *first, Compute<P> *second, int64_t n, AdamW a) { \
+  KERNEL(256, adamw_##SP##_##SG)(const AdamWEntry<P, G> *entries, int count) {                       \
     using C = Compute<P>;                                                                            \
-    const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                                \
-    if (i >= n) return;                                                                              \
-    const C gradient = up(g[i]);                                                                     \
-    const C m = first[i] * C(a.beta1) + gradient * C(a.rest1);                                       \
-    const C v = second[i] * C(a.beta2) + gradient * gradient * C(a.rest2);                           \
-    first[i] = m;                                                                                    \
-    second[i] = v;                                                                                   \
-    const C value = up(p[i]) * C(a.decay);                                                           \
-    p[i] = down<P>(value - C(a.step_size) * (m / (sqrt_(v) / C(a.correction) + C(a.epsilon))));      \
+    const AdamWEntry<P, G> &e = entry_of_block(entries, count);                                      \
+    const AdamW a = e.a;                                                                             \
+    const int64_t base = (int64_t(blockIdx.x) - e.first_block) * 1024 + threadIdx.x;                 \
+    for (int64_t i = base; i < e.n && i < base + 1024; i += 256) {                                   \
+      const C gradient = up(e.g[i]);                                                                 \
+      const C m = e.first[i] * C(a.beta1) + gradient * C(a.rest1);                                   \
+      const C v = e.second[i] * C(a.beta2) + gradient * gradient * C(a.rest2);                       \
+      e.first[i] = m;                                                                                \
+      e.second[i] = v;                                                                               \
+      const C value = up(e.p[i]) * C(a.decay);                                                       \
+      e.p[i] = down<P>(value - C(a.step_size) * (m / (sqrt_(v) / C(a.correction) + C(a.epsilon))));  \
+    }                                                                                                \
   }                                                                                                  \
   EXPORT(adamw_##SP##_##SG)
 ADAMW(float, f32, float, f32)
@@ -197,6 +210,15 @@ struct AdamW8 {
   float beta1, beta2, rest1, rest2, decay, step_size, correction, epsilon;
 };
 
+/// A parameter of many, as AdamWEntry.
+template <class P> struct AdamW8Entry {
+  P *p;
+  const float *g;
+  Moment8 first, second;
+  int64_t n, first_block;
+  AdamW8 a;
+};
+
 /// Keeps a number for each thread of a block: the largest magnitude is the scale of all. Everyone has read the scale before
 /// it is written: there is a barrier between.
 DEV void keep_moment(float value, bool there, Moment8 moment, const uint8_t *code_of_point, int64_t i) {
@@ -209,7 +231,7 @@ DEV void keep_moment(float value, bool there, Moment8 moment, const uint8_t *cod
   __syncthreads();
   largest = largest_of[0];
   for (int w = 1; w < 8; ++w) largest = larger(largest, largest_of[w]);
-  if (threadIdx.x == 0) moment.scales[blockIdx.x] = largest;
+  if (threadIdx.x == 0) moment.scales[i / 256] = largest;
   // Below 2⁻¹²⁶ the reciprocal may be infinite: times 0 that is not a number, whose code is 0.
   const float point = add_rn(mul_rn(add_rn(mul_rn(value, 1.f / largest), 1.f), 32767.5f), 0.5f);
   const int index = point >= 65535.f ? 65535 : point >= 0.f ? int(point) : 0;
@@ -219,19 +241,21 @@ DEV void keep_moment(float value, bool there, Moment8 moment, const uint8_t *cod
 /// AdamW on moments in 8 bits, to the bit as on the CPU: a block of threads for a block of 256 numbers. torch rounds a product
 /// and the sum it is part of once; the product of two floats is exact in double.
 #define ADAMW_8BIT(P, S)                                                                             \
-  KERNEL(256, adamw_8bit_##S)(P *p, const float *g, Moment8 first, Moment8 second, const DynamicMaps *maps, int64_t n, \
-                              AdamW8 a) {                                                            \
-    const int64_t i = int64_t(blockIdx.x) * 256 + threadIdx.x;                                       \
-    const bool there = i < n;                                                                        \
+  KERNEL(256, adamw_8bit_##S)(const AdamW8Entry<P> *entries, int count, const DynamicMaps *maps) {   \
+    const AdamW8Entry<P> &e = entry_of_block(entries, count);                                        \
+    const AdamW8 a = e.a;                                                                            \
+    const Moment8 first = e.first, second = e.second;                                                \
+    const int64_t block = int64_t(blockIdx.x) - e.first_block, i = block * 256 + threadIdx.x;        \
+    const bool there = i < e.n;                                                                      \
     float m = 0, v = 0;                                                                              \
     if (there) {                                                                                     \
-      m = mul_rn(mul_rn(maps->values[0][first.codes[i]], first.scales[blockIdx.x]), a.beta1);        \
-      v = mul_rn(mul_rn(maps->values[1][second.codes[i]], second.scales[blockIdx.x]), a.beta2);      \
-      const double gradient = g[i];                                                                  \
+      m = mul_rn(mul_rn(maps->values[0][first.codes[i]], first.scales[block]), a.beta1);             \
+      v = mul_rn(mul_rn(maps->values[1][second.codes[i]], second.scales[block]), a.beta2);           \
+      const double gradient = e.g[i];                                                                \
       m = float(add_rn(mul_rn(gradient, double(a.rest1)), double(m)));                               \
-      v = float(add_rn(mul_rn(double(mul_rn(a.rest2, g[i])), gradient), double(v)));                 \
+      v = float(add_rn(mul_rn(double(mul_rn(a.rest2, e.g[i])), gradient), double(v)));               \
       const float change = mul_rn(a.step_size, m) / add_rn(sqrt_(v) / a.correction, a.epsilon);      \
-      p[i] = down<P>(add_rn(mul_rn(up(p[i]), a.decay), -change));                                    \
+      e.p[i] = down<P>(add_rn(mul_rn(up(e.p[i]), a.decay), -change));                                \
     }                                                                                                \
     keep_moment(m, there, first, maps->codes[0], i);                                                 \
     __syncthreads();                                                                                 \

@@ -1,17 +1,24 @@
 // AdamW and the norm that clipping needs.
 
 extension CPUBackend: OptimizerKernels {
-  package func adamW(
-    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
-    step: AdamWStep
-  ) {
+  package func adamW(_ updates: [AdamWUpdate]) {
+    for update in updates {
+      switch update.moments {
+      case .full(let first, let second): adamW(update, first, second)
+      case .in8Bits(let first, let second): adamW8Bit(update, first, second)
+      }
+    }
+  }
+
+  private func adamW(_ update: AdamWUpdate, _ first: Destination, _ second: Destination) {
+    let (parameter, gradient, step) = (update.parameter, update.gradient, update.step)
     switch (parameter.dtype, gradient.dtype) {
     case (.float32, .float32):
-      update(Float.self, Float.self, parameter, gradient, firstMoment, secondMoment, step)
+      self.update(Float.self, Float.self, parameter, gradient, first, second, step)
     case (.float64, .float64):
-      update(Double.self, Double.self, parameter, gradient, firstMoment, secondMoment, step)
+      self.update(Double.self, Double.self, parameter, gradient, first, second, step)
     case (.bfloat16, .float32):
-      update(BFloat16.self, Float.self, parameter, gradient, firstMoment, secondMoment, step)
+      self.update(BFloat16.self, Float.self, parameter, gradient, first, second, step)
     default:
       preconditionFailure(
         "adamW: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)")
@@ -53,8 +60,15 @@ extension CPUBackend: OptimizerKernels {
     }
   }
 
-  package func squaredNorm(_ x: Operand, into y: Destination) {
-    precondition(y.dtype == .float64, "squaredNorm: result is \(y.dtype.rawValue)")
-    dispatch(x.dtype, SquaredNormKernel(x: x, y: y, pool: pool), "squaredNorm")
+  package func squaredNorms(_ xs: [Operand], into y: Destination) {
+    precondition(
+      y.dtype == .float64 && y.count == xs.count, "squaredNorms: result is \(y.dtype.rawValue)")
+    for (index, x) in xs.enumerated() {
+      dispatch(x.dtype, SquaredNormKernel(x: x, y: y.slice(index, 1), pool: pool), "squaredNorms")
+    }
+  }
+
+  package func scaleAll(_ xs: [Destination], by alpha: Double) {
+    for x in xs { scale(x.operand, by: alpha, into: x) }
   }
 }

@@ -2,18 +2,16 @@
 // is where bitsandbytes' CPU code has it, so that codes and scales have its bits.
 
 extension CPUBackend {
-  package func adamW8Bit(
-    parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
-    secondMoment: MomentDestination, step: AdamWStep
-  ) {
+  func adamW8Bit(_ update: AdamWUpdate, _ first: MomentDestination, _ second: MomentDestination) {
+    let (parameter, gradient, step) = (update.parameter, update.gradient, update.step)
     switch (parameter.dtype, gradient.dtype) {
     case (.float32, .float32):
-      update(parameter.pointer(Float.self), gradient, firstMoment, secondMoment, step)
+      self.update(parameter.pointer(Float.self), gradient, first, second, step)
     case (.bfloat16, .float32):
-      update(parameter.pointer(BFloat16.self), gradient, firstMoment, secondMoment, step)
+      self.update(parameter.pointer(BFloat16.self), gradient, first, second, step)
     default:
       preconditionFailure(
-        "adamW8Bit: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)")
+        "adamW in 8 bits: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)")
     }
   }
 

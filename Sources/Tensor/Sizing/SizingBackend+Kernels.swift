@@ -190,13 +190,7 @@ extension SizingBackend: RandomKernels {
 }
 
 extension SizingBackend: OptimizerKernels {
-  package func adamW(
-    parameter: Destination, gradient: Operand, firstMoment: Destination, secondMoment: Destination,
-    step: AdamWStep
-  ) {}
-  package func adamW8Bit(
-    parameter: Destination, gradient: Operand, firstMoment: MomentDestination,
-    secondMoment: MomentDestination, step: AdamWStep
-  ) {}
-  package func squaredNorm(_ x: Operand, into y: Destination) {}
+  package func adamW(_ updates: [AdamWUpdate]) {}
+  package func squaredNorms(_ xs: [Operand], into y: Destination) {}
+  package func scaleAll(_ xs: [Destination], by alpha: Double) {}
 }
