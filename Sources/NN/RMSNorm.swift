@@ -22,4 +22,10 @@ public final class RMSNorm: Module {
   public func callAsFunction(_ x: Variable) -> Variable {
     x.tape.record(RMSNormalize(epsilon: epsilon), [x, x.tape.leaf(weight)])
   }
+
+  /// The rotated norm of every head.  x [N, H, D] → like x
+  package func callAsFunction(_ x: Variable, rotatedBy rotation: Rotate) -> Variable {
+    x.tape.record(
+      NormalizeAndRotate(epsilon: epsilon, rotation: rotation), [x, x.tape.leaf(weight)])
+  }
 }

@@ -68,25 +68,28 @@ public final class Attention: Module {
     observe?("q_proj", q)
     observe?("k_proj", k)
     observe?("v_proj", v)
-    // 2. Normalise each head (Qwen3 only).
-    if let qNorm, let kNorm {
-      (q, k) = (qNorm(q), kNorm(k))
-      observe?("q_norm", q)
-      observe?("k_norm", k)
-    }
-    // 3. Rotate by position.
+    // 2. Normalise each head (Qwen3 only), and rotate by position: in one pass where nobody looks in between.
     let rotation = Rotate(cos: context.cos, sin: context.sin, positions: context.positions)
-    q = x.tape.record(rotation, [q])
-    k = x.tape.record(rotation, [k])
+    if let qNorm, let kNorm, observe == nil {
+      (q, k) = (qNorm(q, rotatedBy: rotation), kNorm(k, rotatedBy: rotation))
+    } else {
+      if let qNorm, let kNorm {
+        (q, k) = (qNorm(q), kNorm(k))
+        observe?("q_norm", q)
+        observe?("k_norm", k)
+      }
+      q = x.tape.record(rotation, [q])
+      k = x.tape.record(rotation, [k])
+    }
     observe?("q_rotated", q)
     observe?("k_rotated", k)
-    // 4. Attend causally within each document; grouped heads are the kernel's business.
+    // 3. Attend causally within each document; grouped heads are the kernel's business.
     let attended =  // [N, H, D]
       context.caches.isEmpty
       ? attention(q, k, v, scale: scale, documents: context.documents, keyOffset: 0)
       : x.tape.constant(continued(q.value, k.value, v.value, context))
     observe?("context", attended)
-    // 5. Project back.
+    // 4. Project back.
     return oProj(attended.reshaped([n, numAttentionHeads * headDim]))  // [N, C]
   }
 

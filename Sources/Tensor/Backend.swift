@@ -160,20 +160,44 @@ package protocol NormKernels {
   func rmsNorm(
     _ x: Operand, weight: Operand, epsilon: Double, rows: Int, columns: Int, into y: Destination,
     rstd: Destination)
-  /// dx ← gradient of x. dWeight (accumulation type), where asked for, ← Σ_n dy ⊙ x·rstd.
+  /// dx ← gradient of x; dx may be dy. dWeight (accumulation type), where asked for, ← Σ_n dy ⊙ x·rstd.
   func rmsNormBackward(
     dy: Operand, x: Operand, weight: Operand, rstd: Operand, rows: Int, columns: Int,
     dx: Destination, dWeight: Destination?)
 }
 
-/// Rotary position embedding.
+/// The angles by which heads are rotated: half-rotation of the first 2·R of D dims of every head by those of its token's
+/// position.
+package struct Rotation: Sendable {
+  /// [P, R] in the accumulation type of what is rotated.
+  package let cos, sin: Operand
+  /// int32 [N], below P.
+  package let positions: Operand
+  /// N, H, D and R.
+  package let rows, heads, headDim, half: Int
+
+  package init(
+    cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int, headDim: Int, half: Int
+  ) {
+    (self.cos, self.sin, self.positions) = (cos, sin, positions)
+    (self.rows, self.heads, self.headDim, self.half) = (rows, heads, headDim, half)
+  }
+}
+
+/// Rotary position embedding, by itself and with the norm of heads before it.
 package protocol RotaryKernels {
-  /// Half-rotation of the first 2·R of D dims of every head by the angles of the token's position:
   /// y₁ = x₁·cos − s·x₂·sin, y₂ = x₂·cos + s·x₁·sin with x₁ = x[0..<R], x₂ = x[R..<2R]; the rest is copied.
-  /// x [N, H, D], cos and sin [P, R], positions [N] (int32, < P). s = −1 (`inverse`) undoes s = +1 and is its gradient.
-  func rotate(
-    _ x: Operand, cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int,
-    headDim: Int, rotaryHalf: Int, inverse: Bool, into y: Destination)
+  /// x [N, H, D]. s = −1 (`inverse`) undoes s = +1 and is its gradient.
+  func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination)
+  /// y ← the rotated RMSNorm of every head, rounded to the type of x in between. weight [D];  rstd [N, H] as that of
+  /// `rmsNorm`.
+  func rotateNormalized(
+    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
+    rstd: Destination)
+  /// dx ← gradient of x of the same. dWeight (accumulation type), where asked for, ← that of the weight.
+  func rotateNormalizedBackward(
+    dy: Operand, x: Operand, weight: Operand, rstd: Operand, _ rotation: Rotation, dx: Destination,
+    dWeight: Destination?)
 }
 
 /// Sizes of an attention call. Keys of a document are visible to queries of the same document at or after them.

@@ -43,19 +43,66 @@ extension Tensor {
   /// Half-rotation of the heads by position.  x [N, H, D], cos and sin [P, R], positions int32 [N] → [N, H, D]
   package func rotated(cos: Tensor, sin: Tensor, positions: Tensor, inverse: Bool = false) -> Tensor
   {
+    let rotation = rotation(cos, sin, positions)
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    launch(self, cos, sin, positions, y) {
+      backend.rotate(operand, rotation, inverse: inverse, into: y.destination)
+    }
+    return y
+  }
+
+  /// RMSNorm of every head and then its rotation, in one pass over memory.
+  ///
+  /// x [N, H, D], weight [D], cos and sin [P, R], positions int32 [N] → (y like x, rstd [N·H] in the accumulation type)
+  package func rotatedNormalized(
+    weight: Tensor, epsilon: Double, cos: Tensor, sin: Tensor, positions: Tensor
+  ) -> (y: Tensor, rstd: Tensor) {
+    let rotation = rotation(cos, sin, positions)
+    precondition(
+      weight.count == shape[2] && weight.dtype == dtype,
+      "rotatedNormalized: weight \(weight.shape) \(weight.dtype.rawValue) for \(shape) \(dtype.rawValue)"
+    )
+    let y = Tensor(uninitialized: shape, dtype, backend: backend)
+    let rstd = Tensor(uninitialized: [rowCount], dtype.accumulation, backend: backend)
+    launch(self, weight, cos, sin, positions, y, rstd) {
+      backend.rotateNormalized(
+        operand, weight: weight.operand, epsilon: epsilon, rotation, into: y.destination,
+        rstd: rstd.destination)
+    }
+    return (y, rstd)
+  }
+
+  /// Gradients of `rotatedNormalized` for its input self; dWeight [D] only where asked for.
+  package func rotatedNormalizedBackward(
+    dy: Tensor, weight: Tensor, rstd: Tensor, cos: Tensor, sin: Tensor, positions: Tensor,
+    needsWeight: Bool
+  ) -> (dx: Tensor, dWeight: Tensor?) {
+    let rotation = rotation(cos, sin, positions)
+    precondition(
+      dy.shape == shape && dy.dtype == dtype && weight.dtype == dtype && weight.count == shape[2]
+        && rstd.count == rowCount && rstd.dtype == dtype.accumulation,
+      "rotatedNormalizedBackward: dy \(dy.shape) \(dy.dtype.rawValue), x \(shape) \(dtype.rawValue)")
+    let dx = Tensor(uninitialized: shape, dtype, backend: backend)
+    let dWeight =
+      needsWeight ? Tensor(uninitialized: weight.shape, dtype.accumulation, backend: backend) : nil
+    launch(dy, self, weight, rstd, cos, sin, positions, dx, dWeight) {
+      backend.rotateNormalizedBackward(
+        dy: dy.operand, x: operand, weight: weight.operand, rstd: rstd.operand, rotation,
+        dx: dx.destination, dWeight: dWeight?.destination)
+    }
+    return (dx, dWeight)
+  }
+
+  /// What kernels are told of the rotation of self [N, H, D]; it holds for as long as the tables do.
+  private func rotation(_ cos: Tensor, _ sin: Tensor, _ positions: Tensor) -> Rotation {
     precondition(
       shape.rank == 3 && positions.count == shape[0] && 2 * cos.columnCount <= shape[2]
         && cos.shape == sin.shape && cos.dtype == dtype.accumulation && sin.dtype == cos.dtype
         && positions.dtype == .int32,
       "rotated: \(shape) by \(cos.shape) \(cos.dtype.rawValue) at \(positions.shape)")
-    let y = Tensor(uninitialized: shape, dtype, backend: backend)
-    launch(self, cos, sin, positions, y) {
-      backend.rotate(
-        operand, cos: cos.operand, sin: sin.operand, positions: positions.operand,
-        rows: shape[0], heads: shape[1], headDim: shape[2], rotaryHalf: cos.columnCount,
-        inverse: inverse, into: y.destination)
-    }
-    return y
+    return Rotation(
+      cos: cos.operand, sin: sin.operand, positions: positions.operand, rows: shape[0],
+      heads: shape[1], headDim: shape[2], half: cos.columnCount)
   }
 
   /// Causal attention within documents.  q [N, H, D], k and v [M, K, D] → (out [N, H, D], logSumExp [H, N])

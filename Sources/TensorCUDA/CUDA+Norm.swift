@@ -19,14 +19,15 @@ extension CUDABackend: NormKernels {
     dx: Destination, dWeight: Destination?
   ) {
     requireFloat(x.dtype, "rmsNormBackward")
-    let (grid, block) = rowBlocks(rows, columns)
-    launch(
-      Kernel("norm", "rms_norm_backward", x.dtype), grid: grid, block: block, dy.pointer,
-      x.pointer, weight.pointer, rstd.pointer, dx.pointer, Int32(rows), Int32(columns))
+    // Before dx, which may lie where dy does.
     if let dWeight {
       sumColumns(
         x, scaledBy: (dy: dy, rstd: rstd), rows: rows, columns: columns, beta: 0, into: dWeight)
     }
+    let (grid, block) = rowBlocks(rows, columns)
+    launch(
+      Kernel("norm", "rms_norm_backward", x.dtype), grid: grid, block: block, dy.pointer,
+      x.pointer, weight.pointer, rstd.pointer, dx.pointer, Int32(rows), Int32(columns))
   }
 
   private func rowBlocks(_ rows: Int, _ columns: Int) -> (

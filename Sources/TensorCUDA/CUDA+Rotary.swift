@@ -1,19 +1,65 @@
-// Rotary position embedding.
+// Rotary position embedding, by itself and with the norm of heads before it.
 
 package import Tensor
 
+/// The angles of a rotation as kernels take them.
+private struct RotationArgument: BitwiseCopyable {
+  let cos, sin, positions: UInt64
+  let heads, headDim, half, tableRows: Int32
+
+  init(_ rotation: Rotation) {
+    (cos, sin) = (rotation.cos.pointer, rotation.sin.pointer)
+    positions = rotation.positions.pointer
+    (heads, headDim) = (Int32(rotation.heads), Int32(rotation.headDim))
+    half = Int32(rotation.half)
+    tableRows = Int32(rotation.cos.count / max(rotation.half, 1))
+  }
+}
+
 extension CUDABackend: RotaryKernels {
-  package func rotate(
-    _ x: Operand, cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int,
-    headDim: Int, rotaryHalf: Int, inverse: Bool, into y: Destination
-  ) {
-    requireFloat(x.dtype, "rotate")
-    precondition(
-      cos.dtype == x.dtype.accumulation, "rotate: tables are \(cos.dtype.rawValue)")
-    let count = rows * heads * (headDim - rotaryHalf)
+  package func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination) {
+    requireTables(x.dtype, rotation)
+    let count = rotation.rows * rotation.heads * (rotation.headDim - rotation.half)
     launch(
-      Kernel("rows", "rotate", x.dtype), grid: blocks(count), x.pointer, cos.pointer, sin.pointer,
-      positions.pointer, y.pointer, Int64(count), Int32(heads), Int32(headDim), Int32(rotaryHalf),
-      Int32(cos.count / max(rotaryHalf, 1)), Int32(inverse ? 1 : 0))
+      Kernel("rows", "rotate", x.dtype), grid: blocks(count), x.pointer, y.pointer, Int64(count),
+      RotationArgument(rotation), Int32(inverse ? 1 : 0))
+  }
+
+  package func rotateNormalized(
+    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
+    rstd: Destination
+  ) {
+    requireTables(x.dtype, rotation)
+    let heads = rotation.rows * rotation.heads
+    launch(
+      Kernel("rows", "rotate_normalized", x.dtype), grid: (x: (heads + 7) / 8, y: 1),
+      block: (32, 8), x.pointer, weight.pointer, y.pointer, rstd.pointer, Int64(heads),
+      RotationArgument(rotation), epsilon)
+  }
+
+  package func rotateNormalizedBackward(
+    dy: Operand, x: Operand, weight: Operand, rstd: Operand, _ rotation: Rotation, dx: Destination,
+    dWeight: Destination?
+  ) {
+    requireTables(x.dtype, rotation)
+    let heads = rotation.rows * rotation.heads
+    if let dWeight {
+      // The gradient of the weight needs that of the norm's result.
+      rotate(dy, rotation, inverse: true, into: dx)
+      rmsNormBackward(
+        dy: dx.operand, x: x, weight: weight, rstd: rstd, rows: heads, columns: rotation.headDim,
+        dx: dx, dWeight: dWeight)
+      return
+    }
+    launch(
+      Kernel("rows", "rotate_normalized_backward", x.dtype), grid: (x: (heads + 7) / 8, y: 1),
+      block: (32, 8), dy.pointer, x.pointer, weight.pointer, rstd.pointer, dx.pointer,
+      Int64(heads), RotationArgument(rotation))
+  }
+
+  private func requireTables(_ dtype: DType, _ rotation: Rotation) {
+    requireFloat(dtype, "rotate")
+    precondition(
+      rotation.cos.dtype == dtype.accumulation, "rotate: tables are \(rotation.cos.dtype.rawValue)")
   }
 }

@@ -105,6 +105,11 @@ extension OpCases {
       for inverse in [false, true] {
         cases.append(rotary(rows: rows, heads: heads, headDim: dim, half: half, inverse: inverse))
       }
+      cases.append(rotatedNorm(rows: rows, heads: heads, headDim: dim, half: half))
+      cases += [true, false].map {
+        rotatedNormBackward(
+          rows: rows, heads: heads, headDim: dim, half: half, needsWeight: $0)
+      }
     }
     let many = (0..<40).map { $0 * 7 % 11 }
     let tables: [([Int], Shape)] = [
@@ -262,10 +267,8 @@ extension OpCases {
   {
     OpCase(
       "rotary kernel [\(rows), \(heads), \(headDim)] half \(half)\(inverse ? " inverse" : "")",
-      [
-        .normal([rows, heads, headDim]), .uniform([rows + 3, half], -1..<1, .statistic),
-        .uniform([rows + 3, half], -1..<1, .statistic), .indices((0..<rows).map { rows + 2 - $0 }),
-      ], elementTraffic: 2 * Double(rows * heads * headDim)
+      [.normal([rows, heads, headDim])] + angles(rows: rows, half: half),
+      elementTraffic: 2 * Double(rows * heads * headDim)
     ) { x in
       [x[0].rotated(cos: x[1], sin: x[2], positions: x[3], inverse: inverse)]
     } oracle: { x in
@@ -273,6 +276,59 @@ extension OpCases {
         ReferenceOps.rotated(
           x[0], cos: x[1], sin: x[2], positions: x[3].indices, inverse: inverse)
       ]
+    }
+  }
+
+  /// What a rotation of `rows` tokens takes beside them.
+  private static func angles(rows: Int, half: Int) -> [OpInput] {
+    [
+      .uniform([rows + 3, half], -1..<1, .statistic), .uniform([rows + 3, half], -1..<1, .statistic),
+      .indices((0..<rows).map { rows + 2 - $0 }),
+    ]
+  }
+
+  /// RMSNorm of heads and their rotation.
+  package static func rotatedNorm(rows: Int, heads: Int, headDim: Int, half: Int) -> OpCase {
+    OpCase(
+      "rotated norm kernel [\(rows), \(heads), \(headDim)] half \(half)",
+      [.normal([rows, heads, headDim]), .uniform([headDim], 0.5..<1.5)]
+        + angles(rows: rows, half: half),
+      // The norm is rounded before it is rotated.
+      termSize: 1, roundings: 2, elementTraffic: 2 * Double(rows * heads * headDim)
+    ) { x in
+      let (y, rstd) = x[0].rotatedNormalized(
+        weight: x[1], epsilon: 1e-6, cos: x[2], sin: x[3], positions: x[4])
+      return [y, rstd]
+    } oracle: { x in
+      let (y, rstd) = ReferenceOps.rmsNorm(x[0], x[1], epsilon: 1e-6)
+      return [ReferenceOps.rotated(y, cos: x[2], sin: x[3], positions: x[4].indices), rstd]
+    }
+  }
+
+  /// Gradients of the same.
+  package static func rotatedNormBackward(
+    rows: Int, heads: Int, headDim: Int, half: Int, needsWeight: Bool
+  ) -> OpCase {
+    let shape: Shape = [rows, heads, headDim]
+    return OpCase(
+      "rotated norm backward \(shape) half \(half)\(needsWeight ? " with weight" : "")",
+      [
+        .normal(shape), .normal(shape), .uniform([headDim], 0.5..<1.5),
+        .uniform([rows * heads], 0.5..<1.5, .statistic),
+      ] + angles(rows: rows, half: half),
+      // The weight's is a float32 sum of what was rounded before: in bfloat16 no tighter than the sum of the roundings.
+      dtypes: needsWeight ? [.float32, .float64] : [.float32, .float64, .bfloat16], termSize: 1,
+      roundings: 2, elementTraffic: (needsWeight ? 5 : 3) * Double(shape.count)
+    ) { x in
+      let (dx, dWeight) = x[1].rotatedNormalizedBackward(
+        dy: x[0], weight: x[2], rstd: x[3], cos: x[4], sin: x[5], positions: x[6],
+        needsWeight: needsWeight)
+      return [dx] + (dWeight.map { [$0] } ?? [])
+    } oracle: { x in
+      let dy = ReferenceOps.rotated(
+        x[0], cos: x[4], sin: x[5], positions: x[6].indices, inverse: true)
+      let (dx, dWeight) = ReferenceOps.rmsNormBackward(dy: dy, x: x[1], weight: x[2], rstd: x[3])
+      return needsWeight ? [dx, dWeight] : [dx]
     }
   }
 

@@ -235,6 +235,8 @@ extension OpCases {
       [ReferenceOps.rmsNorm($0[0], $0[1], epsilon: 1e-6).y]
     },
     rotary(headDim: 6, half: 3), rotary(headDim: 17, half: 4), rotary(headDim: 18, half: 9),
+    normalizedRotary(headDim: 6, half: 3, role: .differentiated),
+    normalizedRotary(headDim: 18, half: 8, role: .constant),
     OpCase(
       "swiglu", [.normal([3, 11], deviation: 2), .normal([3, 11])], operations: ["swiglu"]
     ) { _, x in
@@ -278,6 +280,24 @@ extension OpCases {
       tape.record(Rotate(cos: x[1].value, sin: x[2].value, positions: x[3].value), [x[0]])
     } oracle: {
       [ReferenceOps.rotated($0[0], cos: $0[1], sin: $0[2], positions: $0[3].indices)]
+    }
+  }
+
+  /// With a trained weight or a frozen one.
+  private static func normalizedRotary(headDim: Int, half: Int, role: OpInput.Role) -> OpCase {
+    OpCase(
+      "rms_norm of \(headDim) dims and rotary of \(2 * half)",
+      [
+        .normal([3, 2, headDim]), .uniform([headDim], 0.5..<1.5, role),
+        .uniform([5, half], -1..<1, .statistic), .uniform([5, half], -1..<1, .statistic),
+        .indices([4, 0, 2]),
+      ], operations: ["rms_norm_rotary"]
+    ) { tape, x in
+      let rotation = Rotate(cos: x[2].value, sin: x[3].value, positions: x[4].value)
+      return tape.record(NormalizeAndRotate(epsilon: 1e-3, rotation: rotation), [x[0], x[1]])
+    } oracle: {
+      let y = ReferenceOps.rmsNorm($0[0], $0[1], epsilon: 1e-3).y
+      return [ReferenceOps.rotated(y, cos: $0[2], sin: $0[3], positions: $0[4].indices)]
     }
   }
 

@@ -34,6 +34,9 @@ enum Model: String, ExpressibleByArgument, CaseIterable {
       OpCases.rmsNormBackward([tokens, c], needsWeight: false),
       OpCases.rmsNormBackward([tokens, c], needsWeight: true),
       OpCases.rotary(rows: tokens, heads: heads, headDim: dim, half: dim / 2, inverse: false),
+      OpCases.rotatedNorm(rows: tokens, heads: heads, headDim: dim, half: dim / 2),
+      OpCases.rotatedNormBackward(
+        rows: tokens, heads: heads, headDim: dim, half: dim / 2, needsWeight: false),
       OpCases.swiGLU([tokens, f]), OpCases.swiGLUBackward([tokens, f]),
       OpCases.accumulate([tokens, c]), OpCases.binary(.add, [tokens, c]),
       OpCases.dropout([tokens, c], probability: 0.05),

@@ -46,9 +46,9 @@ struct CoverageTests {
     names.formUnion(operations(of: quantized, checkpointing: true))
     #expect(uncoveredOperations(names).isEmpty)
     let expected: Set<String> = [
-      "rms_norm", "lora_linear", "linear", "rotary", "attention", "swiglu", "add", "reshape",
-      "embedding", "linear_cross_entropy", "checkpoint", "dropout", "magnitude_scaling",
-      "quantized_linear",
+      "rms_norm", "lora_linear", "linear", "attention", "swiglu", "add", "reshape", "embedding",
+      "linear_cross_entropy", "checkpoint", "dropout", "magnitude_scaling", "quantized_linear",
+      adapted.config.qkNorm ? "rms_norm_rotary" : "rotary",
     ]
     #expect(names.isSuperset(of: expected))
     #expect(uncoveredOperations(["an operation without a check"]).count == 1)

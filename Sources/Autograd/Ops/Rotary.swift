@@ -25,3 +25,39 @@ package struct Rotate: Primitive {
       0, dy.rotated(cos: cos, sin: sin, positions: positions, inverse: true))
   }
 }
+
+/// RMSNorm of every head and its rotation in one pass over memory: `Rotate` of `RMSNormalize`, with its roundings.
+///
+/// x [N, H, D], weight [D] → y [N, H, D]. Keeps x, weight and rstd [N·H].
+package struct NormalizeAndRotate: Primitive {
+  package static let name = "rms_norm_rotary"
+  let rotation: Rotate
+  let epsilon: Double
+
+  /// A norm that adds `epsilon` to the mean square, and `rotation`.
+  package init(epsilon: Double, rotation: Rotate) {
+    self.epsilon = epsilon
+    self.rotation = rotation
+  }
+
+  package func forward(_ x: [Tensor], needs: GradientMask) -> (
+    output: Tensor, residuals: (x: Tensor, weight: Tensor, rstd: Tensor)
+  ) {
+    let weight = x[1].cast(to: x[0].dtype)
+    let (y, rstd) = x[0].rotatedNormalized(
+      weight: weight, epsilon: epsilon, cos: rotation.cos, sin: rotation.sin,
+      positions: rotation.positions)
+    return (y, (x[0], weight, rstd))
+  }
+
+  package func backward(
+    _ dy: Tensor, _ kept: (x: Tensor, weight: Tensor, rstd: Tensor),
+    into gradients: inout InputGradients
+  ) {
+    let (dx, dWeight) = kept.x.rotatedNormalizedBackward(
+      dy: dy, weight: kept.weight, rstd: kept.rstd, cos: rotation.cos, sin: rotation.sin,
+      positions: rotation.positions, needsWeight: gradients.needs[1])
+    gradients.accumulate(0, dx)
+    if let dWeight { gradients.accumulate(1, dWeight) }
+  }
+}

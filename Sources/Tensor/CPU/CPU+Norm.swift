@@ -44,6 +44,57 @@ private func dot<T: KernelElement>(
   return (first + second).sum()
 }
 
+/// The norm of one row.
+enum NormRow {
+  /// y ← x·rstd·w; returns rstd. y may be x.
+  @inline(__always)
+  static func normalize<T: KernelElement>(
+    _ x: UnsafePointer<T>, _ weight: UnsafePointer<T>, _ columns: Int, _ epsilon: T.Compute,
+    into y: UnsafeMutablePointer<T>
+  ) -> T.Compute {
+    let rstd = 1 / (dot(x, x, columns) / T.Compute(columns) + epsilon).squareRoot()
+    var c = 0
+    while c + 8 <= columns {
+      T.store(T.load(x + c) * rstd * T.load(weight + c), y + c)
+      c += 8
+    }
+    while c < columns {
+      y[c] = T(compute: x[c].compute * rstd * weight[c].compute)
+      c += 1
+    }
+    return rstd
+  }
+
+  /// dx ← rstd·(g − x̂·mean_c(g ⊙ x̂)) with g = dy ⊙ w and x̂ = x·rstd. dx may be dy.
+  @inline(__always)
+  static func gradient<T: KernelElement>(
+    _ dy: UnsafePointer<T>, _ x: UnsafePointer<T>, _ weight: UnsafePointer<T>, _ columns: Int,
+    rstd: T.Compute, into dx: UnsafeMutablePointer<T>
+  ) {
+    var lanes = SIMD8<T.Compute>.zero
+    var c = 0
+    while c + 8 <= columns {
+      lanes += T.load(dy + c) * T.load(weight + c) * T.load(x + c)
+      c += 8
+    }
+    if c < columns {
+      let rest = columns - c
+      lanes +=
+        T.load(dy + c, count: rest) * T.load(weight + c, count: rest) * T.load(x + c, count: rest)
+    }
+    let mean = lanes.sum() * rstd * rstd / T.Compute(columns)
+    c = 0
+    while c + 8 <= columns {
+      T.store((T.load(dy + c) * T.load(weight + c) - T.load(x + c) * mean) * rstd, dx + c)
+      c += 8
+    }
+    while c < columns {
+      dx[c] = T(compute: (dy[c].compute * weight[c].compute - x[c].compute * mean) * rstd)
+      c += 1
+    }
+  }
+}
+
 private struct NormKernel: FloatKernel {
   let x: Operand
   let weight: Operand
@@ -60,18 +111,8 @@ private struct NormKernel: FloatKernel {
     let epsilon = T.Compute(epsilon)
     parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
       for n in range {
-        let (from, to) = (source + n * columns, target + n * columns)
-        let scale = 1 / (dot(from, from, columns) / T.Compute(columns) + epsilon).squareRoot()
-        rstd[n] = scale
-        var c = 0
-        while c + 8 <= columns {
-          T.store(T.load(from + c) * scale * T.load(weight + c), to + c)
-          c += 8
-        }
-        while c < columns {
-          to[c] = T(compute: from[c].compute * scale * weight[c].compute)
-          c += 1
-        }
+        rstd[n] = NormRow.normalize(
+          source + n * columns, weight, columns, epsilon, into: target + n * columns)
       }
     }
   }
@@ -93,51 +134,30 @@ private struct NormBackwardKernel: FloatKernel {
     let (dyBase, xBase, weight) = (dy.pointer(T.self), x.pointer(T.self), weight.pointer(T.self))
     let (rstd, dxBase) = (rstd.pointer(T.Compute.self), dx.pointer(T.self))
     let (rows, columns) = (rows, columns)
-    parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
-      for n in range {
-        let (dy, x, dx) = (dyBase + n * columns, xBase + n * columns, dxBase + n * columns)
-        let scale = rstd[n]
-        var lanes = SIMD8<T.Compute>.zero
-        var c = 0
-        while c + 8 <= columns {
-          lanes += T.load(dy + c) * T.load(weight + c) * T.load(x + c)
-          c += 8
-        }
-        if c < columns {
-          let rest = columns - c
-          lanes +=
-            T.load(dy + c, count: rest) * T.load(weight + c, count: rest)
-            * T.load(x + c, count: rest)
-        }
-        let mean = lanes.sum() * scale * scale / T.Compute(columns)
-        c = 0
-        while c + 8 <= columns {
-          T.store(
-            (T.load(dy + c) * T.load(weight + c) - T.load(x + c) * mean) * scale, dx + c)
-          c += 8
-        }
-        while c < columns {
-          dx[c] = T(
-            compute: (dy[c].compute * weight[c].compute - x[c].compute * mean) * scale)
-          c += 1
+    // Before dx, which may lie where dy does.
+    if let dWeight = dWeight?.pointer(T.Compute.self) {
+      parallelFor(columns, grain: 64) { range in
+        for c in range { dWeight[c] = 0 }
+        for n in 0..<rows {
+          let (dy, x, scale) = (dyBase + n * columns, xBase + n * columns, rstd[n])
+          var c = range.lowerBound
+          while c + 8 <= range.upperBound {
+            T.Compute.store(
+              T.Compute.load(dWeight + c) + T.load(dy + c) * T.load(x + c) * scale, dWeight + c)
+            c += 8
+          }
+          while c < range.upperBound {
+            dWeight[c] += dy[c].compute * x[c].compute * scale
+            c += 1
+          }
         }
       }
     }
-    guard let dWeight = dWeight?.pointer(T.Compute.self) else { return }
-    parallelFor(columns, grain: 64) { range in
-      for c in range { dWeight[c] = 0 }
-      for n in 0..<rows {
-        let (dy, x, scale) = (dyBase + n * columns, xBase + n * columns, rstd[n])
-        var c = range.lowerBound
-        while c + 8 <= range.upperBound {
-          T.Compute.store(
-            T.Compute.load(dWeight + c) + T.load(dy + c) * T.load(x + c) * scale, dWeight + c)
-          c += 8
-        }
-        while c < range.upperBound {
-          dWeight[c] += dy[c].compute * x[c].compute * scale
-          c += 1
-        }
+    parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
+      for n in range {
+        NormRow.gradient(
+          dyBase + n * columns, xBase + n * columns, weight, columns, rstd: rstd[n],
+          into: dxBase + n * columns)
       }
     }
   }

@@ -1,66 +1,146 @@
-// Rotary position embedding: half-rotation of every head by the angles of its token's position.
+// Rotary position embedding: half-rotation of every head by the angles of its token's position, by itself and with the norm
+// of heads before it. A head stays in the cache between the two.
 
 extension CPUBackend: RotaryKernels {
-  package func rotate(
-    _ x: Operand, cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int,
-    headDim: Int, rotaryHalf: Int, inverse: Bool, into y: Destination
+  package func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination) {
+    dispatch(x.dtype, RotaryKernel(x: x, rotation: rotation, inverse: inverse, y: y), "rotate")
+  }
+
+  package func rotateNormalized(
+    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
+    rstd: Destination
   ) {
     dispatch(
       x.dtype,
-      RotaryKernel(
-        x: x, cos: cos, sin: sin, positions: positions, rows: rows, heads: heads, headDim: headDim,
-        half: rotaryHalf, inverse: inverse, y: y), "rotate")
+      NormalizedRotaryKernel(
+        x: x, weight: weight, epsilon: epsilon, rotation: rotation, y: y, rstd: rstd),
+      "rotateNormalized")
+  }
+
+  package func rotateNormalizedBackward(
+    dy: Operand, x: Operand, weight: Operand, rstd: Operand, _ rotation: Rotation, dx: Destination,
+    dWeight: Destination?
+  ) {
+    if let dWeight {
+      // The gradient of the weight needs that of the norm's result.
+      rotate(dy, rotation, inverse: true, into: dx)
+      rmsNormBackward(
+        dy: dx.operand, x: x, weight: weight, rstd: rstd, rows: rotation.rows * rotation.heads,
+        columns: rotation.headDim, dx: dx, dWeight: dWeight)
+      return
+    }
+    dispatch(
+      x.dtype,
+      NormalizedRotaryBackwardKernel(
+        dy: dy, x: x, weight: weight, rstd: rstd, rotation: rotation, dx: dx),
+      "rotateNormalizedBackward")
   }
 }
 
-private struct RotaryKernel: FloatKernel {
-  let x: Operand
-  let cos: Operand
-  let sin: Operand
-  let positions: Operand
-  let rows: Int
-  let heads: Int
-  let headDim: Int
-  let half: Int
-  let inverse: Bool
-  let y: Destination
-
+extension Rotation {
+  /// Runs `body` with every token, the cosines and the sines of its position, on several threads.
   @inline(__always)
-  func run<T: KernelElement>(_ type: T.Type) {
-    precondition(
-      cos.dtype == T.Compute.accumulationDType, "rotate: tables are \(cos.dtype.rawValue)")
-    let (source, target) = (x.pointer(T.self), y.pointer(T.self))
-    let (cosTable, sinTable) = (cos.pointer(T.Compute.self), sin.pointer(T.Compute.self))
-    let positions = positions.pointer(Int32.self)
-    let (heads, headDim, half) = (heads, headDim, half)
-    let sign: T.Compute = inverse ? -1 : 1
+  fileprivate func forEachRow<C: KernelCompute>(
+    _ type: C.Type, _ body: (_ row: Int, UnsafePointer<C>, UnsafePointer<C>) -> Void
+  ) {
+    precondition(cos.dtype == C.accumulationDType, "rotate: tables are \(cos.dtype.rawValue)")
+    let (cosTable, sinTable) = (cos.pointer(C.self), sin.pointer(C.self))
+    let (positions, half) = (positions.pointer(Int32.self), half)
     let tableRows = cos.count / max(half, 1)
     parallelFor(rows, grain: CPUBackend.rowGrain(columns: heads * headDim)) { range in
       for n in range {
         let position = Int(positions[n])
         precondition(
           position >= 0 && position < tableRows, "rotate: position \(position) of \(tableRows)")
-        let (c, s) = (cosTable + position * half, sinTable + position * half)
-        for h in 0..<heads {
-          let (from, to) = (
-            source + (n * heads + h) * headDim, target + (n * heads + h) * headDim
-          )
-          var i = 0
-          while i + 8 <= half {
-            let (first, second) = (T.load(from + i), T.load(from + half + i))
-            let (cosine, sine) = (T.Compute.load(c + i), T.Compute.load(s + i) * sign)
-            T.store(first * cosine - second * sine, to + i)
-            T.store(second * cosine + first * sine, to + half + i)
-            i += 8
-          }
-          while i < half {
-            let (first, second) = (from[i].compute, from[half + i].compute)
-            to[i] = T(compute: first * c[i] - second * s[i] * sign)
-            to[half + i] = T(compute: second * c[i] + first * s[i] * sign)
-            i += 1
-          }
-          for i in 2 * half..<max(headDim, 2 * half) { to[i] = from[i] }
-        }
+        body(n, cosTable + position * half, sinTable + position * half)
+      }
+    }
+  }
+
+  /// One head by the angles of a position; y may be x.
+  @inline(__always)
+  fileprivate func rotateHead<T: KernelElement>(
+    _ x: UnsafePointer<T>, _ cos: UnsafePointer<T.Compute>, _ sin: UnsafePointer<T.Compute>,
+    inverse: Bool, into y: UnsafeMutablePointer<T>
+  ) {
+    let sign: T.Compute = inverse ? -1 : 1
+    var i = 0
+    while i + 8 <= half {
+      let (first, second) = (T.load(x + i), T.load(x + half + i))
+      let (cosine, sine) = (T.Compute.load(cos + i), T.Compute.load(sin + i) * sign)
+      T.store(first * cosine - second * sine, y + i)
+      T.store(second * cosine + first * sine, y + half + i)
+      i += 8
+    }
+    while i < half {
+      let (first, second) = (x[i].compute, x[half + i].compute)
+      y[i] = T(compute: first * cos[i] - second * sin[i] * sign)
+      y[half + i] = T(compute: second * cos[i] + first * sin[i] * sign)
+      i += 1
+    }
+    for i in 2 * half..<max(headDim, 2 * half) { y[i] = x[i] }
+  }
+}
+
+private struct RotaryKernel: FloatKernel {
+  let x: Operand
+  let rotation: Rotation
+  let inverse: Bool
+  let y: Destination
+
+  @inline(__always)
+  func run<T: KernelElement>(_ type: T.Type) {
+    let (source, target) = (x.pointer(T.self), y.pointer(T.self))
+    let (rotation, inverse) = (rotation, inverse)
+    rotation.forEachRow(T.Compute.self) { n, cos, sin in
+      for head in n * rotation.heads..<(n + 1) * rotation.heads {
+        let offset = head * rotation.headDim
+        rotation.rotateHead(source + offset, cos, sin, inverse: inverse, into: target + offset)
+      }
+    }
+  }
+}
+
+private struct NormalizedRotaryKernel: FloatKernel {
+  let x: Operand
+  let weight: Operand
+  let epsilon: Double
+  let rotation: Rotation
+  let y: Destination
+  let rstd: Destination
+
+  @inline(__always)
+  func run<T: KernelElement>(_ type: T.Type) {
+    let (source, weight, target) = (x.pointer(T.self), weight.pointer(T.self), y.pointer(T.self))
+    let (rstd, rotation, epsilon) = (rstd.pointer(T.Compute.self), rotation, T.Compute(epsilon))
+    rotation.forEachRow(T.Compute.self) { n, cos, sin in
+      for head in n * rotation.heads..<(n + 1) * rotation.heads {
+        let (from, to) = (source + head * rotation.headDim, target + head * rotation.headDim)
+        rstd[head] = NormRow.normalize(from, weight, rotation.headDim, epsilon, into: to)
+        rotation.rotateHead(to, cos, sin, inverse: false, into: to)
+      }
+    }
+  }
+}
+
+private struct NormalizedRotaryBackwardKernel: FloatKernel {
+  let dy: Operand
+  let x: Operand
+  let weight: Operand
+  let rstd: Operand
+  let rotation: Rotation
+  let dx: Destination
+
+  @inline(__always)
+  func run<T: KernelElement>(_ type: T.Type) {
+    let (dy, x, weight) = (dy.pointer(T.self), x.pointer(T.self), weight.pointer(T.self))
+    let (rstd, dx, rotation) = (rstd.pointer(T.Compute.self), dx.pointer(T.self), rotation)
+    rotation.forEachRow(T.Compute.self) { n, cos, sin in
+      for head in n * rotation.heads..<(n + 1) * rotation.heads {
+        let offset = head * rotation.headDim
+        rotation.rotateHead(dy + offset, cos, sin, inverse: true, into: dx + offset)
+        NormRow.gradient(
+          dx + offset, x + offset, weight, rotation.headDim, rstd: rstd[head], into: dx + offset)
       }
     }
   }

@@ -109,9 +109,14 @@ extension SizingBackend: NormKernels {
 }
 
 extension SizingBackend: RotaryKernels {
-  package func rotate(
-    _ x: Operand, cos: Operand, sin: Operand, positions: Operand, rows: Int, heads: Int,
-    headDim: Int, rotaryHalf: Int, inverse: Bool, into y: Destination
+  package func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination) {}
+  package func rotateNormalized(
+    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
+    rstd: Destination
+  ) {}
+  package func rotateNormalizedBackward(
+    dy: Operand, x: Operand, weight: Operand, rstd: Operand, _ rotation: Rotation, dx: Destination,
+    dWeight: Destination?
   ) {}
 }
 
