@@ -25,6 +25,8 @@ public struct MemoryStatistics: Sendable, Equatable {
   public var reservedByteCount = 0
   /// How often a request could not be met from the pool.
   public var missCount = 0
+  /// The most that kernels take for themselves at a time where tensors without contents do not count it, as on a GPU.
+  public var kernelByteCount = 0
 }
 
 /// Buffers, copies and conversions.
@@ -184,17 +186,29 @@ package struct Rotation: Sendable {
   }
 }
 
+/// RMSNorm of every head.
+package struct HeadNorm: Sendable {
+  /// [D].
+  package let weight: Operand
+  /// Added to the mean square.
+  package let epsilon: Double
+  /// [N, H] as that of `rmsNorm`.
+  package let rstd: Destination
+
+  package init(weight: Operand, epsilon: Double, rstd: Destination) {
+    (self.weight, self.epsilon, self.rstd) = (weight, epsilon, rstd)
+  }
+}
+
 /// Rotary position embedding, by itself and with the norm of heads before it.
 package protocol RotaryKernels {
   /// y₁ = x₁·cos − s·x₂·sin, y₂ = x₂·cos + s·x₁·sin with x₁ = x[0..<R], x₂ = x[R..<2R]; the rest is copied.
-  /// x [N, H, D]. s = −1 (`inverse`) undoes s = +1 and is its gradient.
-  func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination)
-  /// y ← the rotated RMSNorm of every head, rounded to the type of x in between. weight [D];  rstd [N, H] as that of
-  /// `rmsNorm`.
-  func rotateNormalized(
-    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
-    rstd: Destination)
-  /// dx ← gradient of x of the same. dWeight (accumulation type), where asked for, ← that of the weight.
+  /// x [N, H, D]. s = −1 (`inverse`) undoes s = +1 and is its gradient. With a norm, which is for s = +1 alone, its result takes
+  /// the place of x, rounded to the type of x.
+  func rotate(
+    _ x: Operand, _ rotation: Rotation, inverse: Bool, normalizedBy norm: HeadNorm?,
+    into y: Destination)
+  /// dx ← gradient of x of a rotation with a norm. dWeight (accumulation type), where asked for, ← that of the weight.
   func rotateNormalizedBackward(
     dy: Operand, x: Operand, weight: Operand, rstd: Operand, _ rotation: Rotation, dx: Destination,
     dWeight: Destination?)

@@ -1,10 +1,14 @@
 // In-place optimizer updates.
 
 /// AdamW steps of several parameters, which run together.
+///
+/// What was added changes with `run`, and so does a copy that was taken of it in between.
 package struct AdamWSteps {
   private var updates: [AdamWUpdate] = []
   /// Everything that the updates point to.
   private var held: [Tensor] = []
+  /// Where the parameters are.
+  private var addresses: Set<UInt> = []
 
   /// No step.
   package init() {}
@@ -18,9 +22,16 @@ package struct AdamWSteps {
     let count = parameter.count
     precondition(
       gradient.count == count && firstMoment.values.count == count
-        && secondMoment.values.count == count
-        && (held.isEmpty || held[0].backend === parameter.backend),
+        && secondMoment.values.count == count,
       "adamW: gradient \(gradient.shape) for parameter \(parameter.shape)")
+    let operands = [parameter, gradient, firstMoment.values, secondMoment.values]
+    precondition(
+      operands.allSatisfy { $0.backend === (held.first ?? parameter).backend },
+      "adamW: several devices")
+    // A second step would be taken on a copy, and the first one be lost.
+    precondition(
+      count == 0 || addresses.insert(parameter.operand.address).inserted,
+      "adamW: two steps of one parameter \(parameter.shape)")
     parameter.makeUnique()
     firstMoment.makeUnique()
     secondMoment.makeUnique()

@@ -46,7 +46,8 @@ extension Tensor {
     let rotation = rotation(cos, sin, positions)
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, cos, sin, positions, y) {
-      backend.rotate(operand, rotation, inverse: inverse, into: y.destination)
+      backend.rotate(
+        operand, rotation, inverse: inverse, normalizedBy: nil, into: y.destination)
     }
     return y
   }
@@ -65,9 +66,9 @@ extension Tensor {
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     let rstd = Tensor(uninitialized: [rowCount], dtype.accumulation, backend: backend)
     launch(self, weight, cos, sin, positions, y, rstd) {
-      backend.rotateNormalized(
-        operand, weight: weight.operand, epsilon: epsilon, rotation, into: y.destination,
-        rstd: rstd.destination)
+      let norm = HeadNorm(weight: weight.operand, epsilon: epsilon, rstd: rstd.destination)
+      backend.rotate(
+        operand, rotation, inverse: false, normalizedBy: norm, into: y.destination)
     }
     return (y, rstd)
   }
@@ -81,7 +82,8 @@ extension Tensor {
     precondition(
       dy.shape == shape && dy.dtype == dtype && weight.dtype == dtype && weight.count == shape[2]
         && rstd.count == rowCount && rstd.dtype == dtype.accumulation,
-      "rotatedNormalizedBackward: dy \(dy.shape) \(dy.dtype.rawValue), x \(shape) \(dtype.rawValue)")
+      "rotatedNormalizedBackward: dy \(dy.shape) \(dy.dtype.rawValue), x \(shape) \(dtype.rawValue)"
+    )
     let dx = Tensor(uninitialized: shape, dtype, backend: backend)
     let dWeight =
       needsWeight ? Tensor(uninitialized: weight.shape, dtype.accumulation, backend: backend) : nil

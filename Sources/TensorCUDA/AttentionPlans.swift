@@ -19,9 +19,14 @@ final class AttentionPlans: Sendable {
     init(_ side: Side, height: Int, _ shape: AttentionShape) {
       self.side = side
       self.height = height
-      documents = shape.documentOffsets
-      keyOffset = shape.keyOffset
       queryCount = shape.queryCount
+      let isContinued = shape.documentOffsets == [0, shape.keyOffset + shape.queryCount]
+      if side == .queries, isContinued {
+        // The same list however long the document has become, so that decoding makes no new one with every token.
+        (documents, keyOffset) = ([0, shape.queryCount], 0)
+      } else {
+        (documents, keyOffset) = (shape.documentOffsets, shape.keyOffset)
+      }
     }
   }
 

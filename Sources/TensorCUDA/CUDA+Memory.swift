@@ -110,7 +110,13 @@ extension CUDABackend: MemoryKernels {
     try context.throwFailure()
   }
 
-  package var memory: MemoryStatistics { pool.statistics }
+  package var memory: MemoryStatistics {
+    var statistics = pool.statistics
+    // In the widest type that models compute in; the workspace is there whether cuBLASLt is or not.
+    statistics.kernelByteCount =
+      4 * Self.tileElementCount + MatrixProductPlans.workspaceByteCount
+    return statistics
+  }
 
   package var freeByteCount: Int? { context.freeByteCount }
 

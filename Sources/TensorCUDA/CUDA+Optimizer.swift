@@ -185,6 +185,8 @@ extension CUDABackend: OptimizerKernels {
     }
     guard !entries.isEmpty else { return }
     let memory = scratch(.uint8, entries.count * MemoryLayout<E>.stride)
+    // What `body` allocates must not be given this memory.
+    defer { withExtendedLifetime(memory) {} }
     let target = memory.destination
     guard target.address != 0 else { return }
     entries.withUnsafeBytes {

@@ -1,4 +1,5 @@
-// NF4. Products unpack the weight into memory of the pool and multiply by that: the bytes are few beside the product's.
+// NF4. Products unpack the weight into memory of the pool and multiply by that: the bytes are few beside the product's. With few
+// rows, as in decoding, the weight is multiplied as it is read.
 
 package import Tensor
 
@@ -24,8 +25,10 @@ private struct ScalesArgument: BitwiseCopyable {
 }
 
 extension CUDABackend: QuantizationKernels {
-  /// Elements of a weight that are unpacked at a time.
-  private static let tileElementCount = 1 << 27
+  /// Elements of a weight that are unpacked at a time: all of every map of a 4B model.
+  static let tileElementCount = 1 << 25
+  /// Rows of the other factor up to which a weight is multiplied as it is read.
+  private static let fewRows = 8
 
   package func quantizeNF4(
     _ x: Operand, blockSize: Int, into codes: Destination, absmax: Destination
@@ -94,8 +97,19 @@ extension CUDABackend: QuantizationKernels {
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
       return
     }
+    if case .nf4(let w) = w, transposeWeight, m <= Self.fewRows, columns % 8 == 0,
+      w.codes.address % 4 == 0
+    {
+      launch(
+        Kernel("quantization", "nf4_rows", a.dtype), grid: (x: (rows + 7) / 8, y: (m + 3) / 4),
+        block: (32, 8), a.pointer, w.codes.pointer, w.codeBook.pointer, ScalesArgument(w.scales),
+        Int32(w.blockSize.trailingZeroBitCount), c.pointer, Int32(m), Int32(rows), Int32(columns),
+        beta)
+      return
+    }
     let tileRows = max(1, min(rows, Self.tileElementCount / columns))
     let tile = scratch(a.dtype, tileRows * columns)
+    defer { withExtendedLifetime(tile) {} }
     for first in stride(from: 0, to: rows, by: tileRows) {
       let count = min(tileRows, rows - first)
       let unpacked = tile.destination.slice(0, count * columns)

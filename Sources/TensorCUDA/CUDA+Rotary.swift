@@ -17,24 +17,24 @@ private struct RotationArgument: BitwiseCopyable {
 }
 
 extension CUDABackend: RotaryKernels {
-  package func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination) {
-    requireTables(x.dtype, rotation)
-    let count = rotation.rows * rotation.heads * (rotation.headDim - rotation.half)
-    launch(
-      Kernel("rows", "rotate", x.dtype), grid: blocks(count), x.pointer, y.pointer, Int64(count),
-      RotationArgument(rotation), Int32(inverse ? 1 : 0))
-  }
-
-  package func rotateNormalized(
-    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
-    rstd: Destination
+  package func rotate(
+    _ x: Operand, _ rotation: Rotation, inverse: Bool, normalizedBy norm: HeadNorm?,
+    into y: Destination
   ) {
     requireTables(x.dtype, rotation)
     let heads = rotation.rows * rotation.heads
+    if let norm {
+      precondition(!inverse, "rotate: a norm before an inverse rotation")
+      launch(
+        Kernel("rows", "rotate_normalized", x.dtype), grid: (x: (heads + 7) / 8, y: 1),
+        block: (32, 8), x.pointer, norm.weight.pointer, y.pointer, norm.rstd.pointer, Int64(heads),
+        RotationArgument(rotation), norm.epsilon)
+      return
+    }
+    let count = heads * (rotation.headDim - rotation.half)
     launch(
-      Kernel("rows", "rotate_normalized", x.dtype), grid: (x: (heads + 7) / 8, y: 1),
-      block: (32, 8), x.pointer, weight.pointer, y.pointer, rstd.pointer, Int64(heads),
-      RotationArgument(rotation), epsilon)
+      Kernel("rows", "rotate", x.dtype), grid: blocks(count), x.pointer, y.pointer, Int64(count),
+      RotationArgument(rotation), Int32(inverse ? 1 : 0))
   }
 
   package func rotateNormalizedBackward(
@@ -45,7 +45,7 @@ extension CUDABackend: RotaryKernels {
     let heads = rotation.rows * rotation.heads
     if let dWeight {
       // The gradient of the weight needs that of the norm's result.
-      rotate(dy, rotation, inverse: true, into: dx)
+      rotate(dy, rotation, inverse: true, normalizedBy: nil, into: dx)
       rmsNormBackward(
         dy: dx.operand, x: x, weight: weight, rstd: rstd, rows: heads, columns: rotation.headDim,
         dx: dx, dWeight: dWeight)

@@ -21,7 +21,7 @@ final class MatrixProductPlans: @unchecked Sendable {
   }
 
   /// Bytes that an algorithm may use beside the matrices.
-  private static let workspaceByteCount = 32 << 20
+  static let workspaceByteCount = 32 << 20
 
   /// Plans that are kept: many times those of a model, and few enough where every batch has a length of its own.
   private static let limit = 4096

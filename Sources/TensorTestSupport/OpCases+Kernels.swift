@@ -113,7 +113,8 @@ extension OpCases {
     }
     let many = (0..<40).map { $0 * 7 % 11 }
     let tables: [([Int], Shape)] = [
-      ([0], [1, 1]), ([2, 0, 2, 4, 1], [5, 17]), ([], [3, 4]), (many, [11, 1027]),
+      ([0], [1, 1]), ([2, 0, 2, 4, 1], [5, 17]), ([3, 3, 0], [4, 9]), ([], [3, 4]),
+      (many, [11, 1027]),
     ]
     for (rows, table) in tables {
       cases += [embedding(rows: rows, table: table), scatter(rows: rows, table: table)]
@@ -160,8 +161,11 @@ extension OpCases {
         attention(queries: 1, keys: 67, heads: 16, keyValueHeads: 8, headDim: 128, keyOffset: 66),
         attention(queries: 3, keys: 30, heads: 14, keyValueHeads: 2, headDim: 64, keyOffset: 27),
         attention(queries: 4, keys: 11, heads: 3, keyValueHeads: 1, headDim: 40, keyOffset: 7),
+        // More keys than a task has, of which the first queries do not see the last part.
+        attention(queries: 3, keys: 1026, heads: 2, keyValueHeads: 1, headDim: 32, keyOffset: 1023),
         attention(
-          queries: 4, keys: 23, heads: 2, keyValueHeads: 1, headDim: 80, documents: [0, 20, 21, 23],
+          queries: 4, keys: 23, heads: 2, keyValueHeads: 1, headDim: 80,
+          documents: [0, 20, 21, 23],
           keyOffset: 19),
       ]
   }()
@@ -282,7 +286,8 @@ extension OpCases {
   /// What a rotation of `rows` tokens takes beside them.
   private static func angles(rows: Int, half: Int) -> [OpInput] {
     [
-      .uniform([rows + 3, half], -1..<1, .statistic), .uniform([rows + 3, half], -1..<1, .statistic),
+      .uniform([rows + 3, half], -1..<1, .statistic),
+      .uniform([rows + 3, half], -1..<1, .statistic),
       .indices((0..<rows).map { rows + 2 - $0 }),
     ]
   }

@@ -57,7 +57,7 @@ extension OpCases {
   }
 
   /// What the codes of a moment stand for.
-  private static func numbers(of moment: Moment, isSigned: Bool) -> Tensor {
+  static func numbers(of moment: Moment, isSigned: Bool) -> Tensor {
     let map = ReferenceOps.dynamicMap(isSigned: isSigned)
     let codes = (try? moment.values.array(of: UInt8.self)) ?? []
     let scales = (try? moment.scales?.doubles()) ?? []

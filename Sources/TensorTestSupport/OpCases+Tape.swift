@@ -72,7 +72,7 @@ extension OpCases {
       }
     }
     // Columns of which the kernel for few rows takes the codes as they are.
-    for (n, c, f) in [(1, 128, 5), (2, 64, 3), (8, 64, 6), (9, 64, 5)] {
+    for (n, c, f) in [(1, 128, 5), (2, 64, 3), (8, 64, 6), (9, 64, 5), (5, 328, 11)] {
       for blockSize in [32, 64] {
         cases.append(
           quantizedLinear(

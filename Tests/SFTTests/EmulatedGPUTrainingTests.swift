@@ -43,7 +43,34 @@ struct EmulatedGPUTrainingTests {
     let error = #expect(throws: TrainingError.self) {
       try losses("tiny-qwen3", settings, on: device, checkpointing: .auto(memoryBudget: 1 << 20))
     }
-    #expect(error?.description.contains("memory_budget is 2MB, expected at least") == true)
+    #expect(error?.description.contains("memory_budget is 1MB, expected at least") == true)
+  }
+
+  @Test("a budget between those of keeping all and nothing keeps some, beside what kernels take")
+  func partialBudget() throws {
+    // Of its own: what others hold counts.
+    let device = Device(
+      backend: try TestDevices.emulatedGPU(0, hasBLAS: true), preferredComputeDType: .float32)
+    let model = try QwenModel.load(
+      directory: TrainingParityTests.fixtures + "/tiny-qwen3", on: device)
+    try model.injectLoRA(LoRAConfig(rank: 8, alpha: 16))
+    for (_, adapter) in model.namedAdapters() { adapter.initialize(seed: 1, on: device) }
+    let size = BatchSize(tokens: 2048, trained: 64)
+    let sizes = ActivationPlanner(model, budget: nil)
+    let (least, most) = (sizes.footprint(of: size, .full), sizes.footprint(of: size, .off))
+    device.limitMemory(to: .max)
+    let kernels = device.memory.kernelByteCount
+    #expect(kernels >= 128 << 20 && least < most)
+    let fixed = kernels + device.memory.reservedByteCount + sizes.gradientByteCount
+    let budget = fixed + (least + most) / 2 / 19 * 20
+    let planner = try ActivationPlanner(
+      model, largest: size, mode: .auto(memoryBudget: budget), on: device)
+    let choice = try #require(planner).checkpointing(for: size)
+    #expect(choice != .full && choice.wholeBlockCount < model.config.numHiddenLayers)
+    #expect(throws: TrainingError.self) {
+      try ActivationPlanner(
+        model, largest: size, mode: .auto(memoryBudget: budget - kernels), on: device)
+    }
   }
 
   /// The losses of twelve steps of a LoRA adapter with dropout.

@@ -240,7 +240,7 @@ struct MemoryPlanTests {
     #expect(try plan().checkpointing == .off)
     config.gradientCheckpointing = .auto(memoryBudget: 1 << 20)
     let error = #expect(throws: TrainingError.self) { _ = try plan() }
-    #expect(error?.description.contains("memory_budget is 2MB, expected at least") == true)
+    #expect(error?.description.contains("memory_budget is 1MB, expected at least") == true)
     config.gradientCheckpointing = .off
     config.lora = nil
     let full = try plan()

@@ -7,7 +7,8 @@ import Testing
 struct RotationTests {
   @Test(
     "in one pass they give the numbers of two, and so do their gradients",
-    arguments: [DType.float32, .float64, .bfloat16], [(5, 3, 17, 4), (9, 2, 128, 64), (2, 1, 40, 16)])
+    arguments: [DType.float32, .float64, .bfloat16],
+    [(5, 3, 17, 4), (9, 2, 128, 64), (2, 1, 40, 16)])
   func composition(dtype: DType, size: (rows: Int, heads: Int, dim: Int, half: Int)) throws {
     func normal(_ shape: Shape, _ index: UInt32, _ dtype: DType) -> Tensor {
       Tensor.normal(shape, stream: RandomStream(seed: 5, purpose: .test, index: Int(index)))

@@ -15,6 +15,10 @@ enum WorkerCases {
       OpCases.squaredNorm([70_001]), OpCases.rmsNorm(shape),
       OpCases.rmsNormBackward(shape, needsWeight: true),
       OpCases.rotary(rows: 33, heads: 5, headDim: 128, half: 64, inverse: false),
+      OpCases.rotatedNorm(rows: 33, heads: 5, headDim: 128, half: 64),
+      OpCases.rotatedNormBackward(rows: 33, heads: 5, headDim: 128, half: 64, needsWeight: true),
+      OpCases.attention(
+        queries: 2, keys: 1100, heads: 6, keyValueHeads: 2, headDim: 64, keyOffset: 1098),
       OpCases.embedding(rows: (0..<40).map { $0 % 11 }, table: [11, 1027]),
       OpCases.crossEntropy(rows: 5, vocabulary: 5003, withGradient: true),
       OpCases.adamW([70_001], step: 3),

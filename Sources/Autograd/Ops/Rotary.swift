@@ -50,6 +50,7 @@ package struct NormalizeAndRotate: Primitive {
     return (y, (x[0], weight, rstd))
   }
 
+  /// With d = dy rotated back, g = d ⊙ w, x̂ = x·rstd:  dx = rstd·(g − x̂·mean(g ⊙ x̂)),  dw = Σ d ⊙ x̂
   package func backward(
     _ dy: Tensor, _ kept: (x: Tensor, weight: Tensor, rstd: Tensor),
     into gradients: inout InputGradients

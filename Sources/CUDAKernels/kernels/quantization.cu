@@ -110,3 +110,62 @@ DEV void dequantize_nf4(const uint8_t *codes, const float *book, Scales scales, 
   }                                                                                                 \
   EXPORT(dequantize_nf4_##S)
 FOR_FLOATS(DEQUANTIZE_NF4)
+
+/// Eight elements from p.
+template <class T> DEV void load8(const T *p, bool packed, Compute<T> (&v)[8]) {
+#pragma unroll
+  for (int part = 0; part < 8 / LANES<T>; ++part) {
+    Compute<T> w[LANES<T>];
+    load(p + part * LANES<T>, LANES<T>, packed, w);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j) v[part * LANES<T> + j] = w[j];
+  }
+}
+
+/// c[q, r] ← Σ_k a[q, k]·W[r, k] + β·c[q, r] for up to four rows of a (of those from 4·blockIdx.y on): each number of W is
+/// read once and rounded to T, as when it is unpacked. Block (32, 8): a warp a row of W. columns is a multiple of 8, and so
+/// is the number of codes before a row.
+template <class T>
+DEV void nf4_rows(const T *a, const uint8_t *codes, const float *book, Scales scales, int shift, T *c, int m, int rows,
+                  int columns, double beta) {
+  using C = Compute<T>;
+  __shared__ float levels[16];
+  if (threadIdx.y == 0 && threadIdx.x < 16) levels[threadIdx.x] = book[threadIdx.x];
+  __syncthreads();
+  const int row = blockIdx.x * blockDim.y + threadIdx.y, first = 4 * blockIdx.y;
+  if (row >= rows) return;  // a whole warp, or nobody
+  const int64_t begin = int64_t(row) * columns;
+  const uint32_t *words = reinterpret_cast<const uint32_t *>(codes) + begin / 8;
+  const bool packed = is_aligned(a) && columns % LANES<T> == 0;
+  const int queries = m - first < 4 ? m - first : 4;
+  C sums[4] = {};
+  for (int k = threadIdx.x * 8; k < columns; k += 256) {
+    const uint32_t word = words[k / 8];
+    const float scale = scale_of(scales, (begin + k) >> shift);  // blocks have at least 32 elements
+    C w[8];
+#pragma unroll
+    for (int j = 0; j < 8; ++j) w[j] = up(down<T>(mul_rn(levels[word >> (8 * (j >> 1) + (j & 1 ? 0 : 4)) & 15], scale)));
+#pragma unroll
+    for (int q = 0; q < 4; ++q)
+      if (q < queries) {
+        C x[8];
+        load8(a + int64_t(first + q) * columns + k, packed, x);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) sums[q] += x[j] * w[j];
+      }
+  }
+#pragma unroll
+  for (int q = 0; q < 4; ++q)
+    if (q < queries) {
+      const C sum = warp_sum(sums[q]);
+      T *to = c + int64_t(first + q) * rows + row;
+      if (threadIdx.x == 0) *to = down<T>(beta == 0 ? sum : sum + C(beta) * up(*to));
+    }
+}
+#define NF4_ROWS(T, S)                                                                              \
+  KERNEL(256, nf4_rows_##S)(const T *a, const uint8_t *codes, const float *book, Scales scales, int shift, T *c, int m, \
+                            int rows, int columns, double beta) {                                   \
+    nf4_rows(a, codes, book, scales, shift, c, m, rows, columns, beta);                             \
+  }                                                                                                 \
+  EXPORT(nf4_rows_##S)
+FOR_FLOATS(NF4_ROWS)

@@ -69,13 +69,10 @@ package final class ActivationPlanner {
     }
   }
 
-  /// What kernels of a device with memory of its own take for themselves once they run, in bytes.
-  private static let workspaceByteCount = 32 << 20
-
-  /// Bytes of a budget that the device's pool does not hold: where it has memory of its own the workspace that is yet to come, in
-  /// the memory of the machine everything else that the process has there.
+  /// Bytes of a budget that tensors cannot have: where the device has memory of its own what kernels take, in the memory of the
+  /// machine everything that the process has there beside the pool.
   private static func byteCountOutsidePool(_ model: QwenModel, on device: Device) -> Int {
-    if device.freeByteCount != nil { return workspaceByteCount }
+    if device.freeByteCount != nil { return device.memory.kernelByteCount }
     let unread = max(0, model.mappedByteCount - ProcessMemory.residentFileByteCount)
     return ProcessMemory.residentByteCount - device.memory.reservedByteCount + unread
       + libraryByteCount
@@ -84,7 +81,7 @@ package final class ActivationPlanner {
   /// The error of a budget below `least`.
   package static func budgetTooSmall(_ budget: Int, least: Int) -> TrainingError {
     .invalidSetting(
-      name: "memory_budget", value: megabytes(budget),
+      name: "memory_budget", value: "\(budget / 1_000_000)MB",
       expected:
         "at least \(megabytes(least)), which this run takes when every block is run again "
         + "(--max_seq_length, the batch size and --use_qlora lower it)")

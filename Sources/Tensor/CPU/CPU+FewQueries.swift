@@ -1,7 +1,8 @@
-// Attention of few queries, as in decoding. Keys and values are what has to be moved: each is read once for all heads that share
-// it, in the form in which it is kept, and no matrix product is made of them.
+// Attention of few queries, as in decoding. Keys and values are what has to be moved: each is read once for every eight pairs of a
+// query and a head that share it, in the form in which it is kept, and no matrix product is made of them.
 
 import CKernels
+import Glibc
 
 /// An element type of keys and values with kernels for few queries.
 protocol FewQueryElement: AttentionElement where Compute == Float {
@@ -23,38 +24,45 @@ protocol FewQueryElement: AttentionElement where Compute == Float {
 extension CPUBackend {
   /// Queries up to which attention is one of these.
   static let fewQueries = 4
+  /// Keys of a task: a long document keeps many threads busy, however few its heads are.
+  static let fewQueryKeys = 512
 
-  /// What `attention` does, in any number of tiles of few queries.
+  /// What `attention` does, for few queries.
+  ///
+  /// Every part of a document's keys gives its own softmax and sums; those of all parts are added in the order of the parts,
+  /// each with the share of its exponentials.
   func attendFewQueries<T: FewQueryElement>(
     _ type: T.Type, _ q: Operand, _ k: Operand, _ v: Operand, _ shape: AttentionShape,
     _ out: Destination, _ logSumExp: Destination
   ) {
     let (q, k, v) = (q.pointer(T.self), k.pointer(T.self), v.pointer(T.self))
-    let (out, logSumExp) = (out.pointer(T.self), logSumExp.pointer(Float.self))
     let (heads, kvHeads, dim) = (shape.heads, shape.keyValueHeads, shape.headDim)
-    let (group, kvStride, padded) = (heads / kvHeads, kvHeads * dim, (dim + 31) / 32 * 32)
-    let tiles = queryTiles(shape)
-    guard let longest = tiles.map(\.keys.count).max() else { return }
+    let (group, kvStride) = (heads / kvHeads, kvHeads * dim)
+    let parts = FewQueryParts(queryTiles(shape), shape)
+    guard !parts.items.isEmpty else { return }
+    let (padded, rowLimit) = (parts.padded, min(Self.fewRows, Self.fewQueries * group))
     let workers = Workers.count
-    let rowLimit = min(Self.fewRows, Self.fewQueries * group)
-    let perWorker = rowLimit * (2 * padded + longest)
+    let perWorker = rowLimit * (padded + Self.fewQueryKeys)
     let memory = Scratch(Float.self, count: perWorker * workers, pool: pool)
-    let scratch = memory.pointer
-    parallelTasks(tiles.count * kvHeads, workers: workers) { task, worker in
-      let (tile, kvHead) = (tiles[task / kvHeads], task % kvHeads)
-      let keys = tile.keys.count
-      let kv = kvHead * dim + tile.keys.lowerBound * kvStride
+    let sumMemory = Scratch(Float.self, count: parts.slotCount * padded, pool: pool)
+    let levelMemory = Scratch(Float.self, count: parts.slotCount, pool: pool)
+    let (scratch, sums, levels) = (memory.pointer, sumMemory.pointer, levelMemory.pointer)
+    parallelTasks(parts.items.count * kvHeads, workers: workers) { task, worker in
+      let (item, kvHead) = (parts.items[task / kvHeads], task % kvHeads)
+      let keys = item.keys.count
+      let kv = kvHead * dim + item.keys.lowerBound * kvStride
       let queries = scratch + worker * perWorker
-      let (sums, scores) = (queries + rowLimit * padded, queries + 2 * rowLimit * padded)
-      // Pairs of a token and a head of the group, in the order of tokens.
-      let pairs = tile.rows.lowerBound * group..<tile.rows.upperBound * group
-      for start in stride(from: pairs.lowerBound, to: pairs.upperBound, by: rowLimit) {
-        let count = min(rowLimit, pairs.upperBound - start)
-        func place(_ i: Int) -> (token: Int, head: Int) {
-          ((start + i) / group, kvHead * group + (start + i) % group)
+      let scores = queries + rowLimit * padded
+      // Pairs of a token and a head of the group, in the order of tokens; the sums of those of one token lie together.
+      let pairs = item.rows.count * group
+      for start in stride(from: 0, to: pairs, by: rowLimit) {
+        let count = min(rowLimit, pairs - start)
+        func place(_ i: Int) -> (token: Int, head: Int, slot: Int) {
+          let (row, head) = ((start + i) / group, kvHead * group + (start + i) % group)
+          return (item.rows.lowerBound + row, head, item.firstSlot + row * heads + head)
         }
         for i in 0..<count {
-          let (token, head) = place(i)
+          let (token, head, _) = place(i)
           T.arrange(
             q + (token * heads + head) * dim, by: Float(shape.scale), into: queries + i * padded,
             count: dim)
@@ -62,19 +70,85 @@ extension CPUBackend {
         T.multiply(
           k + kv, stride: kvStride, queries, count: count, into: scores, rows: keys, columns: dim)
         for i in 0..<count {
-          let (token, head) = place(i)
-          logSumExp[head * shape.queryCount + token] = Float.softmax(
-            scores + i * keys, into: scores + i * keys, visible: tile.visibleKeys(token, shape),
-            count: keys)
+          let (token, _, slot) = place(i)
+          let visible = min(token + shape.keyOffset + 1 - item.keys.lowerBound, keys)
+          if visible > 0 {
+            levels[slot] = Float.softmax(
+              scores + i * keys, into: scores + i * keys, visible: visible, count: keys)
+          } else {
+            levels[slot] = -.infinity
+            (scores + i * keys).update(repeating: 0, count: keys)
+          }
         }
+        // In place of the queries, which are done with.
         T.sumRows(
-          v + kv, stride: kvStride, weights: scores, count: count, into: sums, rows: keys,
+          v + kv, stride: kvStride, weights: scores, count: count, into: queries, rows: keys,
           columns: dim)
         for i in 0..<count {
-          let (token, head) = place(i)
-          T.finish(sums + i * padded, into: out + (token * heads + head) * dim, count: dim)
+          (sums + place(i).slot * padded).update(from: queries + i * padded, count: padded)
         }
       }
+    }
+    parts.combine(
+      sums, levels, shape, into: out.pointer(T.self), logSumExp.pointer(Float.self))
+  }
+}
+
+/// The queries and keys of the tasks of a call, and where their sums are.
+private struct FewQueryParts {
+  /// Query rows, a part of the keys that they see, and the place of the first row's first head among the sums.
+  struct Item {
+    let rows, keys: Range<Int>
+    let firstSlot: Int
+  }
+
+  /// The parts, those of the same rows behind one another.
+  private(set) var items: [Item] = []
+  /// Sums of all items.
+  private(set) var slotCount = 0
+  /// Elements of a sum.
+  let padded: Int
+
+  init(_ tiles: [CPUBackend.QueryTile], _ shape: AttentionShape) {
+    padded = (shape.headDim + 31) / 32 * 32
+    for tile in tiles {
+      let step = CPUBackend.fewQueryKeys
+      for first in stride(from: tile.keys.lowerBound, to: tile.keys.upperBound, by: step) {
+        let keys = first..<min(first + step, tile.keys.upperBound)
+        items.append(Item(rows: tile.rows, keys: keys, firstSlot: slotCount))
+        slotCount += tile.rows.count * shape.heads
+      }
+    }
+  }
+
+  /// out ← Σ_p sums_p·exp(level_p − logSumExp) with logSumExp = log Σ_p exp(level_p). Changes the sums.
+  func combine<T: FewQueryElement>(
+    _ sums: UnsafeMutablePointer<Float>, _ levels: UnsafeMutablePointer<Float>,
+    _ shape: AttentionShape, into out: UnsafeMutablePointer<T>,
+    _ logSumExp: UnsafeMutablePointer<Float>
+  ) {
+    let (heads, dim) = (shape.heads, shape.headDim)
+    var start = 0
+    while start < items.count {
+      let rows = items[start].rows
+      let end = items[start...].firstIndex { $0.rows != rows } ?? items.count
+      for row in 0..<rows.count * heads {
+        let (token, head) = (rows.lowerBound + row / heads, row % heads)
+        let slots = items[start..<end].map { $0.firstSlot + row }
+        var total = levels[slots[0]]
+        let sum = sums + slots[0] * padded
+        if slots.count > 1 {
+          let largest = slots.reduce(-Float.infinity) { max($0, levels[$1]) }
+          total = largest + logf(slots.reduce(0) { $0 + expf(levels[$1] - largest) })
+          for (index, slot) in slots.enumerated() {
+            let (part, share) = (sums + slot * padded, expf(levels[slot] - total))
+            for c in 0..<padded { sum[c] = (index == 0 ? 0 : sum[c]) + part[c] * share }
+          }
+        }
+        logSumExp[head * shape.queryCount + token] = total
+        T.finish(sum, into: out + (token * heads + head) * dim, count: dim)
+      }
+      start = end
     }
   }
 }
@@ -123,7 +197,8 @@ extension BFloat16: FewQueryElement {
     }
   }
 
-  static func finish(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<BFloat16>, count: Int) {
+  static func finish(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<BFloat16>, count: Int)
+  {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { ordered in
       guard let ordered = ordered.baseAddress else { return }
       ck_join_pairs(x, ordered, count)

@@ -11,7 +11,8 @@ extension CPUBackend {
       self.update(parameter.pointer(BFloat16.self), gradient, first, second, step)
     default:
       preconditionFailure(
-        "adamW in 8 bits: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)")
+        "adamW in 8 bits: no kernel for \(gradient.dtype.rawValue) into \(parameter.dtype.rawValue)"
+      )
     }
   }
 

@@ -2,19 +2,17 @@
 // of heads before it. A head stays in the cache between the two.
 
 extension CPUBackend: RotaryKernels {
-  package func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination) {
-    dispatch(x.dtype, RotaryKernel(x: x, rotation: rotation, inverse: inverse, y: y), "rotate")
-  }
-
-  package func rotateNormalized(
-    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
-    rstd: Destination
+  package func rotate(
+    _ x: Operand, _ rotation: Rotation, inverse: Bool, normalizedBy norm: HeadNorm?,
+    into y: Destination
   ) {
+    guard let norm else {
+      return dispatch(
+        x.dtype, RotaryKernel(x: x, rotation: rotation, inverse: inverse, y: y), "rotate")
+    }
+    precondition(!inverse, "rotate: a norm before an inverse rotation")
     dispatch(
-      x.dtype,
-      NormalizedRotaryKernel(
-        x: x, weight: weight, epsilon: epsilon, rotation: rotation, y: y, rstd: rstd),
-      "rotateNormalized")
+      x.dtype, NormalizedRotaryKernel(x: x, norm: norm, rotation: rotation, y: y), "rotate")
   }
 
   package func rotateNormalizedBackward(
@@ -23,7 +21,7 @@ extension CPUBackend: RotaryKernels {
   ) {
     if let dWeight {
       // The gradient of the weight needs that of the norm's result.
-      rotate(dy, rotation, inverse: true, into: dx)
+      rotate(dy, rotation, inverse: true, normalizedBy: nil, into: dx)
       rmsNormBackward(
         dy: dx.operand, x: x, weight: weight, rstd: rstd, rows: rotation.rows * rotation.heads,
         columns: rotation.headDim, dx: dx, dWeight: dWeight)
@@ -103,16 +101,15 @@ private struct RotaryKernel: FloatKernel {
 
 private struct NormalizedRotaryKernel: FloatKernel {
   let x: Operand
-  let weight: Operand
-  let epsilon: Double
+  let norm: HeadNorm
   let rotation: Rotation
   let y: Destination
-  let rstd: Destination
 
   @inline(__always)
   func run<T: KernelElement>(_ type: T.Type) {
-    let (source, weight, target) = (x.pointer(T.self), weight.pointer(T.self), y.pointer(T.self))
-    let (rstd, rotation, epsilon) = (rstd.pointer(T.Compute.self), rotation, T.Compute(epsilon))
+    let (source, target, rotation) = (x.pointer(T.self), y.pointer(T.self), rotation)
+    let (weight, rstd) = (norm.weight.pointer(T.self), norm.rstd.pointer(T.Compute.self))
+    let epsilon = T.Compute(norm.epsilon)
     rotation.forEachRow(T.Compute.self) { n, cos, sin in
       for head in n * rotation.heads..<(n + 1) * rotation.heads {
         let (from, to) = (source + head * rotation.headDim, target + head * rotation.headDim)

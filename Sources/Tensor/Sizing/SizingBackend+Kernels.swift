@@ -109,10 +109,9 @@ extension SizingBackend: NormKernels {
 }
 
 extension SizingBackend: RotaryKernels {
-  package func rotate(_ x: Operand, _ rotation: Rotation, inverse: Bool, into y: Destination) {}
-  package func rotateNormalized(
-    _ x: Operand, weight: Operand, epsilon: Double, _ rotation: Rotation, into y: Destination,
-    rstd: Destination
+  package func rotate(
+    _ x: Operand, _ rotation: Rotation, inverse: Bool, normalizedBy norm: HeadNorm?,
+    into y: Destination
   ) {}
   package func rotateNormalizedBackward(
     dy: Operand, x: Operand, weight: Operand, rstd: Operand, _ rotation: Rotation, dx: Destination,
@@ -126,6 +125,16 @@ extension SizingBackend: AttentionKernels {
     logSumExp: Destination
   ) {
     let tile = AttentionTile(shape)
+    if shape.queryCount <= CPUBackend.fewQueries, q.dtype != .float64 {
+      let padded = (shape.headDim + 31) / 32 * 32
+      let rows = min(
+        CPUBackend.fewRows, CPUBackend.fewQueries * shape.heads / max(shape.keyValueHeads, 1))
+      let parts = shape.keyCount / CPUBackend.fewQueryKeys + shape.documentOffsets.count
+      let slots = parts * shape.queryCount * shape.heads
+      scratch(
+        4 * rows * (padded + CPUBackend.fewQueryKeys) * Workers.count, 4 * slots * padded, 4 * slots)
+      return
+    }
     let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
     let widened = q.dtype == .bfloat16 && narrow == 4
     scratch(

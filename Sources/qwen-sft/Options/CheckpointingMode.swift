@@ -23,7 +23,8 @@ enum CheckpointingMode: String, ExpressibleByArgument {
   static func validatePlan(_ mode: CheckpointingMode?, on device: Device) throws {
     if mode == .auto && device.freeByteCount != nil {
       throw ValidationError(
-        "--gradient_checkpointing: expected full or off for a plan on \(device.name), found auto")
+        "--gradient_checkpointing: expected full or off for a plan on \(device.name), found auto (--device cpu plans it for this machine)"
+      )
     }
   }
 

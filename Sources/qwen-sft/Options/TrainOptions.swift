@@ -77,7 +77,7 @@ struct TrainOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Memory of the whole program with --gradient_checkpointing auto, such as 4GB (default: what is free).",
+      "Memory of the whole program, or of a GPU, with --gradient_checkpointing auto, such as 4GB (default: what is free).",
       valueName: "size"))
   var memoryBudget: MemorySize?
 

@@ -66,6 +66,8 @@ struct FitSearch {
   /// What blocks may keep, the fastest first. Buffers that wait can make the peak a little higher than a budget: then a
   /// smaller one is given, and full checkpointing is the last resort.
   private var modes: [GradientCheckpointing] {
+    // A budget is one of a GPU's memory there, and a plan counts in this machine's.
+    guard device.freeByteCount == nil else { return [.off, .full] }
     let budgets = [20, 19, 18, 16].map { GradientCheckpointing.auto(memoryBudget: limit / 20 * $0) }
     return [.off] + budgets + [.full]
   }
