@@ -132,7 +132,8 @@ extension SizingBackend: AttentionKernels {
       let parts = shape.keyCount / CPUBackend.fewQueryKeys + shape.documentOffsets.count
       let slots = parts * shape.queryCount * shape.heads
       scratch(
-        4 * rows * (padded + CPUBackend.fewQueryKeys) * Workers.count, 4 * slots * padded, 4 * slots)
+        4 * rows * (padded + CPUBackend.fewQueryKeys) * Workers.count, 4 * slots * padded, 4 * slots
+      )
       return
     }
     let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
