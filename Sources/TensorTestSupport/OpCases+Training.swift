@@ -10,6 +10,10 @@ extension OpCases {
         crossEntropy(rows: rows, vocabulary: vocabulary, withGradient: $0)
       }
     }
+    // Targets beside which another column, earlier or later, has the same logit.
+    let ties = HostArray([4, 5], [1, 2, 2, 0, 0, 2, 1, 2, 0, 1, 0, 0, 0, 0, 0, 3, 3, 1, 3, 3])
+    cases.append(
+      crossEntropy(.given(ties), "of ties", targets: [2, 0, 4, 1], withGradient: true))
     for (rows, hidden, vocabulary) in [(1, 1, 1), (3, 5, 17), (7, 3, 11), (1030, 2, 3), (0, 2, 3)] {
       cases += [true, false].map {
         linearCrossEntropy(rows: rows, hidden: hidden, vocabulary: vocabulary, needsWeight: $0)
@@ -27,10 +31,18 @@ extension OpCases {
 
   /// Cross-entropy of logits with the gradient written over them.
   package static func crossEntropy(rows: Int, vocabulary: Int, withGradient: Bool) -> OpCase {
-    let targets = (0..<rows).map { (7 * $0 + 3) % vocabulary }
+    crossEntropy(
+      .normal([rows, vocabulary], deviation: 4), "[\(rows), \(vocabulary)]",
+      targets: (0..<rows).map { (7 * $0 + 3) % vocabulary }, withGradient: withGradient)
+  }
+
+  private static func crossEntropy(
+    _ logits: OpInput, _ name: String, targets: [Int], withGradient: Bool
+  ) -> OpCase {
+    let (rows, vocabulary) = (logits.shape[0], logits.shape[1])
     return OpCase(
-      "cross-entropy kernel [\(rows), \(vocabulary)]\(withGradient ? " with gradient" : "")",
-      [.normal([rows, vocabulary], deviation: 4), .indices(targets)],
+      "cross-entropy kernel \(name)\(withGradient ? " with gradient" : "")",
+      [logits, .indices(targets)],
       elementTraffic: (withGradient ? 2 : 1) * Double(rows * vocabulary), changing: [2, 3, 0]
     ) { x in
       let backend = x[0].backend

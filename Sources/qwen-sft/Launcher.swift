@@ -19,9 +19,9 @@ enum Launcher {
     // A file that may grow no further is an error of the write too.
     signal(SIGXFSZ, SIG_IGN)
     keepStandardDescriptors()
-    MemoryExhaustion.end { byteCount in
+    MemoryExhaustion.setEnding { byteCount in
       Diagnostics.error(
-        "out of memory: the system has no \(memoryText(byteCount)) left; --use_qlora, --gradient_checkpointing full, a smaller batch or shorter rows need less"
+        "out of memory: the system has no \(memoryText(byteCount)) left; a smaller batch, shorter rows, weights in 4 bits (--use_qlora) and, in training, --gradient_checkpointing full need less"
       )
       // Other threads are still at work: nothing is cleaned up, as after a kill.
       _exit(1)

@@ -70,7 +70,7 @@ struct TensorTests {
   @Test("memory that runs out ends the process as it was told to")
   func exhaustion() async {
     await #expect(processExitsWith: .exitCode(7)) {
-      MemoryExhaustion.end { byteCount in _exit(byteCount == 1 << 48 ? 7 : 8) }
+      MemoryExhaustion.setEnding { byteCount in _exit(byteCount == 1 << 48 ? 7 : 8) }
       _ = Tensor.zeros([1 << 20, 1 << 26])
     }
     await #expect(processExitsWith: .failure) { _ = Tensor.zeros([1 << 20, 1 << 26]) }

@@ -9,12 +9,13 @@ struct Product {
   double alpha, beta;
 };
 
-/// 32×32 of c a block of 256, 16 of k at a time. A thread has four rows.
+/// 32×32 of c a block of 256, 16 of k at a time. A thread has four rows; it adds up 512 products by themselves, so that the error of
+/// a long sum does not grow with its length.
 template <class T, class O> DEV void matmul(const T *a, const T *b, O *c, Product p) {
   using C = Compute<T>;
   __shared__ C sa[32][17], sb[16][33];
   const int tx = threadIdx.x & 31, ty = threadIdx.x >> 5, row0 = blockIdx.y * 32, column0 = blockIdx.x * 32;
-  C acc[4] = {};
+  C acc[4] = {}, part[4] = {};
   for (int k0 = 0; k0 < p.k; k0 += 16) {
     for (int i = threadIdx.x; i < 512; i += 256) {
       // Neighbouring threads read neighbours, whichever way a matrix lies.
@@ -32,7 +33,13 @@ template <class T, class O> DEV void matmul(const T *a, const T *b, O *c, Produc
 #pragma unroll 4
     for (int k = 0; k < 16; ++k)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) acc[j] += sa[ty * 4 + j][k] * sb[k][tx];
+      for (int j = 0; j < 4; ++j) part[j] += sa[ty * 4 + j][k] * sb[k][tx];
+    if ((k0 + 16) % 512 == 0 || k0 + 16 >= p.k)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        acc[j] += part[j];
+        part[j] = 0;
+      }
     __syncthreads();
   }
 #pragma unroll

@@ -27,7 +27,8 @@ extension CPUBackend {
   /// Keys of a task: a long document keeps many threads busy, however few its heads are.
   static let fewQueryKeys = 512
 
-  /// What `attention` does, for few queries.
+  /// What `attention` does, for few queries: q, out [N, H, D], k and v [M, K, D] in float32 or bfloat16, logSumExp [H, N] float32.
+  /// Scores, probabilities and sums are float32; `out` is rounded once.
   ///
   /// Every part of a document's keys gives its own softmax and sums; those of all parts are added in the order of the parts,
   /// each with the share of its exponentials.

@@ -201,8 +201,8 @@ extension Destination {
   }
 }
 
-/// Temporary memory of a kernel, returned to the pool when it goes out of scope. The pool is not asked for nothing: what a
-/// task of a kernel takes would be there once or twice, as threads happen to run.
+/// Temporary memory of a kernel, returned to the pool when it goes out of scope. For no elements the pool is not asked: tasks that run
+/// at the same time would each take its smallest buffer, and how many there are would depend on how threads happen to run.
 struct Scratch<Element: TensorScalar>: ~Copyable {
   private let buffer: Buffer?
   private let pool: BufferPool

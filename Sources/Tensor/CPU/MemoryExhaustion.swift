@@ -10,7 +10,7 @@ package enum MemoryExhaustion {
   private static let ending = Mutex<Ending?>(nil)
 
   /// Sets how the process ends; without it, it traps. The ending runs on the thread that found no memory, beside others.
-  package static func end(by ending: @escaping Ending) {
+  package static func setEnding(_ ending: @escaping Ending) {
     Self.ending.withLock { $0 = ending }
   }
 
