@@ -7,7 +7,7 @@ package struct AdamWSteps {
   private var updates: [AdamWUpdate] = []
   /// Everything that the updates point to.
   private var held: [Tensor] = []
-  /// Where the parameters are.
+  /// Where the parameters that will change are.
   private var addresses: Set<UInt> = []
 
   /// No step.
@@ -30,9 +30,10 @@ package struct AdamWSteps {
       "adamW: several devices")
     // A second step would be taken on a copy, and the first one be lost.
     precondition(
-      count == 0 || addresses.insert(parameter.operand.address).inserted,
+      count == 0 || !addresses.contains(parameter.operand.address),
       "adamW: two steps of one parameter \(parameter.shape)")
     parameter.makeUnique()
+    addresses.insert(parameter.operand.address)
     firstMoment.makeUnique()
     secondMoment.makeUnique()
     let moments: AdamWUpdate.Moments

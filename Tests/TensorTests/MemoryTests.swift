@@ -144,6 +144,42 @@ struct MemoryTests {
     #expect(try second.values.array(of: Float.self).allSatisfy { ($0 - 0.01).magnitude < 1e-7 })
   }
 
+  @Test(
+    "parameters that share their first value step by themselves; two steps of one at a time trap")
+  func sharedParameters() async throws {
+    let step = AdamWStep(
+      learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, step: 1)
+    let ones = Tensor.ones([3])
+    var parameters = [ones, ones]
+    var steps = AdamWSteps()
+    for index in 0..<2 {
+      var (first, second) = (Moment(Tensor.zeros([3])), Moment(Tensor.zeros([3])))
+      steps.add(
+        &parameters[index],
+        gradient: index == 0 ? Tensor.ones([3]) : Tensor.ones([3]).scaled(by: -1),
+        firstMoment: &first, secondMoment: &second, step: step)
+    }
+    steps.run()
+    #expect(try ones.array(of: Float.self) == [1, 1, 1])
+    for (parameter, expected) in zip(parameters, [Float(0.9), 1.1]) {
+      #expect(
+        try parameter.array(of: Float.self).allSatisfy { ($0 - expected).magnitude < 1e-6 })
+    }
+    await #expect(processExitsWith: .failure) {
+      let step = AdamWStep(
+        learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, step: 1)
+      var (parameter, first) = (Tensor.ones([3]), Moment(Tensor.zeros([3])))
+      var second = Moment(Tensor.zeros([3]))
+      var steps = AdamWSteps()
+      for _ in 0..<2 {
+        steps.add(
+          &parameter, gradient: Tensor.ones([3]), firstMoment: &first, secondMoment: &second,
+          step: step)
+      }
+      steps.run()
+    }
+  }
+
   /// Keeps host bytes alive, as a mapped file does.
   private final class Bytes: Sendable {
     let address: UInt
