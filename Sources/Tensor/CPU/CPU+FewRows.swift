@@ -30,7 +30,7 @@ extension CPUBackend {
     }
     let (x, y) = (arranged.pointer, sums.pointer)
     // Some microseconds of reading: threads wait for the last one for half of that at the end of every product.
-    parallelFor(rows, grain: max(4, (1 << 16) / columns / 4 * 4)) { range in
+    parallelStreams(rows, grain: max(4, (1 << 16) / columns / 4 * 4)) { range in
       let (first, count) = (range.lowerBound, range.count)
       switch w {
       case .nf4(let w):

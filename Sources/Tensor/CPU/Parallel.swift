@@ -49,3 +49,70 @@ package func parallelTasks(
     }
   }
 }
+
+/// As `parallelFor`, for memory that is read once: every thread goes through a part of its own from front to back, since what
+/// follows on what was read comes faster, and then helps with the ends of the others' parts.
+@inline(__always)
+package func parallelStreams(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+  let grain = max(grain, 1)
+  let tasks = (count + grain - 1) / grain
+  let workers = min(Workers.count, tasks, StreamParts.limit)
+  if workers <= 1 {
+    if count > 0 { body(0..<count) }
+    return
+  }
+  let parts = StreamParts(tasks, workers: workers)
+  ThreadTeam.run(workers) { worker in
+    while let task = parts.take(for: worker) {
+      body(task * grain..<min(count, (task + 1) * grain))
+    }
+  }
+}
+
+/// Tasks in as many parts as there are threads. A part's owner takes from its front, everyone else from its back.
+package struct StreamParts: ~Copyable {
+  /// The most parts there are.
+  package static let limit = 256
+
+  /// The first task that nobody has taken and the end of those, in the upper and the lower half.
+  private let bounds: UnsafeMutablePointer<Atomic<UInt64>>
+  private let workers: Int
+
+  /// Parts of tasks `0..<tasks` for threads `0..<workers`.
+  package init(_ tasks: Int, workers: Int) {
+    precondition(tasks < 1 << 31, "StreamParts: \(tasks) tasks")
+    self.workers = workers
+    bounds = .allocate(capacity: workers)
+    for worker in 0..<workers {
+      let (first, end) = (tasks * worker / workers, tasks * (worker + 1) / workers)
+      (bounds + worker).initialize(to: Atomic(UInt64(first) << 32 | UInt64(end)))
+    }
+  }
+
+  deinit {
+    bounds.deinitialize(count: workers)
+    bounds.deallocate()
+  }
+
+  /// A task that is now the caller's; nil when there are no more.
+  package func take(for worker: Int) -> Int? {
+    if let task = take(from: worker, atFront: true) { return task }
+    for step in 1..<workers {
+      if let task = take(from: (worker + step) % workers, atFront: false) { return task }
+    }
+    return nil
+  }
+
+  private func take(from part: Int, atFront: Bool) -> Int? {
+    var known = bounds[part].load(ordering: .relaxed)
+    while true {
+      let (first, end) = (known >> 32, known & 0xFFFF_FFFF)
+      if first >= end { return nil }
+      let next = atFront ? (first + 1) << 32 | end : first << 32 | (end - 1)
+      let (exchanged, original) = bounds[part].weakCompareExchange(
+        expected: known, desired: next, ordering: .relaxed)
+      if exchanged { return Int(atFront ? first : end - 1) }
+      known = original
+    }
+  }
+}

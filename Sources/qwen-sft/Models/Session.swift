@@ -14,18 +14,29 @@ enum Session {
   /// The model in `folder`, with the adapter in `adapter` where there is one.
   ///
   /// Frozen matrices are kept in bfloat16 where the arithmetic is, and in float32 arithmetic where the file has them so;
-  /// parameters that are all trained stay float32 and are converted where they are used. `placement` is `.owned` for work of many tokens.
+  /// parameters that are all trained stay float32 and are converted where they are used. Without a `placement` weights are copied
+  /// into memory of their own where there is plenty.
   static func model(
     _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
-    placement: Checkpoint.Placement = .mapped, on device: Device
+    placement: Checkpoint.Placement? = nil, on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = computesInBFloat16(precision, on: device)
     let options = try weights(
-      precision, trainsAll: trainsAll, placement: placement, computesInBFloat16: isBFloat16)
+      precision, trainsAll: trainsAll, placement: placement ?? self.placement(folder),
+      computesInBFloat16: isBFloat16)
     let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
     return model
+  }
+
+  /// Copying weights takes as long as some twenty tokens, and what is read from large pages is decoded a fifth faster. Where the
+  /// copy would take most of what is free, weights are read where the file lies.
+  private static func placement(_ folder: String) -> Checkpoint.Placement {
+    guard let byteCount = try? Checkpoint(folder: folder).byteCount,
+      let available = MemoryInformation.current().available
+    else { return .mapped }
+    return byteCount <= available / 2 ? .owned : .mapped
   }
 
   /// Whether arithmetic is in bfloat16: as asked for, else as the device prefers it.
