@@ -67,7 +67,7 @@ let package = Package(
         .target(name: "COneDNN", condition: .when(traits: ["OneDNN"])),
       ]),
     // The GPU: its kernels as text, and the device, whose libraries are opened when it is asked for.
-    .target(name: "CUDAKernels", exclude: ["kernels"]),
+    .target(name: "CUDAKernels", exclude: ["kernels", "portable"]),
     .target(name: "TensorCUDA", dependencies: ["CUDAKernels", "Tensor", "Files"]),
     .target(name: "Safetensors", dependencies: ["Tensor", "Files", "OrderedJSON"]),
     .target(name: "Autograd", dependencies: ["Tensor"]),
@@ -157,7 +157,10 @@ let package = Package(
     .testTarget(name: "TensorTests", dependencies: ["CKernels", "Tensor", "TensorTestSupport"]),
     .testTarget(
       name: "TensorCUDATests",
-      dependencies: ["TensorCUDA", "CUDAEmulator", "Tensor", "TensorTestSupport", "Files"]),
+      dependencies: [
+        "TensorCUDA", "CUDAEmulator", "Tensor", "TensorTestSupport", "Files",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     .testTarget(
       name: "AutogradTests", dependencies: ["Autograd", "Tensor", "NN", "TensorTestSupport"]),
     .testTarget(name: "NNTests", dependencies: ["NN", "Autograd", "Tensor", "TensorTestSupport"]),

@@ -46,12 +46,15 @@ package struct GradientMask: Sendable, Equatable {
 package struct InputGradients {
   /// The inputs that need a gradient.
   package let needs: GradientMask
+  /// Whether dy is the 1 from which backward starts: a loss need not multiply by it.
+  package let startsFromOne: Bool
   package fileprivate(set) var slots: [Tensor?]
 
   /// Slots that may hold sums already.
-  package init(needs: GradientMask, slots: [Tensor?]) {
+  package init(needs: GradientMask, slots: [Tensor?], startsFromOne: Bool = false) {
     self.needs = needs
     self.slots = slots
+    self.startsFromOne = startsFromOne
   }
 
   /// Takes slot `input` out, so that whoever gets it holds it alone.

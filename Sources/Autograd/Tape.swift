@@ -144,6 +144,7 @@ public final class Tape {
     precondition(!wasWalked, "backward: the tape has been walked already")
     wasWalked = true
     var first = seed
+    let startsFromOne = first == nil
     precondition(first != nil || shape.count == 1, "backward: \(shape) needs a seed")
     if first == nil { first = Tensor.ones(like: output.value) }
     // Nothing needs the output itself any more.
@@ -165,7 +166,9 @@ public final class Tape {
       case .input:
         inputGradients[Int32(index)] = dy
       case .operation(let inputs, let needs, let backward):
-        walk(consume dy, inputs, needs, backward, &gradients)
+        walk(
+          consume dy, inputs, needs, backward, &gradients,
+          startsFromOne: startsFromOne && index == last)
       }
     }
   }
@@ -175,7 +178,7 @@ public final class Tape {
 
   private func walk(
     _ dy: consuming Tensor, _ inputs: [Int32], _ needs: GradientMask, _ backward: Backward,
-    _ gradients: inout [Tensor?]
+    _ gradients: inout [Tensor?], startsFromOne: Bool
   ) {
     // Slots are taken out of their places, so that each sum has one holder and grows in place.
     var slots = [Tensor?](repeating: nil, count: inputs.count)
@@ -186,7 +189,7 @@ public final class Tape {
         slots[i] = gradients[Int(node)].take()
       }
     }
-    var sums = InputGradients(needs: needs, slots: slots)
+    var sums = InputGradients(needs: needs, slots: slots, startsFromOne: startsFromOne)
     slots = []
     backward(dy, &sums)
     for (i, node) in inputs.enumerated() where needs[i] {

@@ -1,5 +1,7 @@
 // The driver's functions by their names and signatures, over host memory.
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <vector>
@@ -31,10 +33,30 @@ struct Device {
 struct Event {
   double milliseconds;
 };
+/// What a stream was given while it was captured; each gives a status when it is run.
+struct Graph {
+  std::vector<std::function<int()>> nodes;
+};
+struct Stream {
+  Device *device;
+  std::unique_ptr<Graph> capture;
+  /// Whether the capture was given what cannot be in a graph.
+  bool isBroken = false;
+};
+Stream *stream_(void *handle) { return static_cast<Stream *>(handle); }
+bool isCurrent(void *stream);
+/// For calls that wait, copy from or to the host, or take memory: a capture breaks on them.
+bool breaksCapture(void *stream) {
+  if (!stream || !stream_(stream)->capture) return false;
+  stream_(stream)->isBroken = true;
+  return true;
+}
+constexpr int captureUnsupported = 900, captureInvalidated = 901;
 
 std::mutex mutex;
 Device devices[deviceCount] = {{0}, {1}, {2}, {3}};
 thread_local Device *current = nullptr;
+bool isCurrent(void *stream) { return current && stream && stream_(stream)->device == current; }
 std::string lastError;
 std::map<uint64_t, std::pair<size_t, size_t>> allocations;  // address → (bytes asked for, bytes mapped)
 std::set<const emu::Kernel *> launched;
@@ -45,6 +67,7 @@ int sharedBytesPerBlock(int ordinal) { return ordinal == deviceCount - 1 ? 99 <<
 thread_local std::string failingCall;
 thread_local int callsUntilFailure = -1, failureStatus = 0;
 thread_local std::map<int, int> attributes;  // values that a test has asked for
+thread_local int64_t bytesLeft = -1;         // that this thread may still take, below 0 without a bound
 
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name) {
@@ -132,24 +155,41 @@ int cuFuncSetAttribute(void *function, int attribute, int value) {
   return 0;
 }
 
-int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                   unsigned shared, void *stream, void **params, void **) {
-  CALL if (!current || stream != current) return 400;
-  const auto *kernel = static_cast<emu::Kernel *>(function);
+int run(const emu::Kernel *kernel, dim3 grid, dim3 block, unsigned shared, void **params) {
   const std::lock_guard<std::mutex> lock(mutex);
   launched.insert(kernel);
   land(current);
-  if (shared > 48 << 10 && int(shared) > sharedBytes[{function, current}]) return 1;
-  if (emu::launch(*kernel, {gx, gy, gz}, {bx, by, bz}, shared, params, unsigned(current->ordinal))) return 0;
+  if (shared > 48 << 10 && int(shared) > sharedBytes[{kernel, current}]) return 1;
+  if (emu::launch(*kernel, grid, block, shared, params, unsigned(current->ordinal))) return 0;
   lastError = emu::error;  // for cuGetErrorString
   return emu::error.find("illegal address") != std::string::npos ? 700 : 719;
+}
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                   unsigned shared, void *stream, void **params, void **) {
+  CALL if (!isCurrent(stream)) return 400;
+  const auto *kernel = static_cast<emu::Kernel *>(function);
+  const dim3 grid{gx, gy, gz}, block{bx, by, bz};
+  if (!stream_(stream)->capture) return run(kernel, grid, block, shared, params);
+  // The arguments are copied, as the driver does it.
+  std::vector<std::vector<unsigned char>> arguments;
+  for (size_t i = 0; i < kernel->parameterBytes.size(); ++i) {
+    const auto *from = static_cast<const unsigned char *>(params[i]);
+    arguments.emplace_back(from, from + kernel->parameterBytes[i]);
+  }
+  stream_(stream)->capture->nodes.push_back([=]() mutable {
+    std::vector<void *> pointers;
+    for (auto &argument : arguments) pointers.push_back(argument.data());
+    return run(kernel, grid, block, shared, pointers.data());
+  });
+  return 0;
 }
 
 /// A buffer ends against a page that cannot be touched, and is full of NaN.
 int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
-  CALL if (!current || stream != current || bytes == 0) return 1;
+  CALL if (!isCurrent(stream) || bytes == 0) return 1;
+  if (breaksCapture(stream)) return captureUnsupported;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (bytes > memoryBytes - current->used) return 2;
+  if (bytes > memoryBytes - current->used || (bytesLeft >= 0 && int64_t(bytes) > bytesLeft)) return 2;
   const size_t page = pageSize(), body = (bytes + 15) / 16 * 16, mapped = (body + page - 1) / page * page + page;
   void *memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return 2;
@@ -159,10 +199,12 @@ int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
   *address = reinterpret_cast<uint64_t>(base + mapped - page - body);
   allocations[*address] = {bytes, mapped};
   current->used += bytes;
+  if (bytesLeft >= 0) bytesLeft -= int64_t(bytes);
   return 0;
 }
 int cuMemFreeAsync(uint64_t address, void *stream) {
-  CALL if (!current || stream != current) return 400;
+  CALL if (!isCurrent(stream)) return 400;
+  if (breaksCapture(stream)) return captureUnsupported;
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = allocations.find(address);
   if (found == allocations.end()) return 1;
@@ -170,6 +212,7 @@ int cuMemFreeAsync(uint64_t address, void *stream) {
   const auto [bytes, mapped] = found->second;
   munmap(reinterpret_cast<void *>(address / pageSize() * pageSize()), 0 + mapped);
   current->used -= bytes;
+  if (bytesLeft >= 0) bytesLeft += int64_t(bytes);
   allocations.erase(found);
   return 0;
 }
@@ -188,31 +231,67 @@ int copy(uint64_t checked, void *to, const void *from, size_t bytes) {
   memcpy(to, from, bytes);
   return 0;
 }
-int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
   CALL if (!current) return 201;
+  if (breaksCapture(stream)) return captureUnsupported;
   const std::lock_guard<std::mutex> lock(mutex);
   if (!isInside(to, bytes)) return 1;
   current->transfers.push_back({to, from, bytes});
   return 0;
 }
-int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
-  CALL return copy(from, to, reinterpret_cast<void *>(from), bytes);
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
+  CALL if (breaksCapture(stream)) return captureUnsupported;
+  return copy(from, to, reinterpret_cast<void *>(from), bytes);
 }
-int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
-  CALL if (!isInside(from, bytes)) return 1;
+int copyOnDevice(uint64_t to, uint64_t from, size_t bytes) {
+  if (!isInside(from, bytes)) return 1;
   return copy(to, reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
+}
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
+  CALL if (!stream_(stream)->capture) return copyOnDevice(to, from, bytes);
+  stream_(stream)->capture->nodes.push_back([=] { return copyOnDevice(to, from, bytes); });
+  return 0;
 }
 int cuStreamCreate(void **stream, unsigned) {
   CALL if (!current) return 201;
-  *stream = current;
+  *stream = new Stream{current, nullptr};
   return 0;
 }
+int cuStreamBeginCapture_v2(void *stream, int) {
+  CALL if (!isCurrent(stream)) return 400;
+  if (stream_(stream)->capture) return captureUnsupported;
+  stream_(stream)->capture = std::make_unique<Graph>();
+  stream_(stream)->isBroken = false;
+  return 0;
+}
+int cuStreamEndCapture(void *stream, void **graph) {
+  if (!isCurrent(stream) || !stream_(stream)->capture) return 400;
+  auto captured = std::move(stream_(stream)->capture);
+  *graph = nullptr;
+  CALL  // the capture has ended all the same
+  if (stream_(stream)->isBroken) return captureInvalidated;
+  *graph = captured.release();
+  return 0;
+}
+int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long) {
+  CALL * executable = new Graph(*static_cast<Graph *>(graph));
+  return 0;
+}
+int cuGraphLaunch(void *executable, void *stream) {
+  CALL if (!isCurrent(stream)) return 400;
+  for (auto &node : static_cast<Graph *>(executable)->nodes)
+    if (const int status = node()) return status;
+  return 0;
+}
+int cuGraphDestroy(void *graph) { CALL delete static_cast<Graph *>(graph); return 0; }
+int cuGraphExecDestroy(void *executable) { CALL delete static_cast<Graph *>(executable); return 0; }
 void landAll(Device *device) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (device) land(device);
 }
 int cuStreamSynchronize(void *stream) {
-  CALL landAll(static_cast<Device *>(stream));
+  CALL if (breaksCapture(stream)) return captureUnsupported;
+  landAll(stream_(stream)->device);
   return 0;
 }
 int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
@@ -227,8 +306,9 @@ int cuMemFreeHost(void *memory) {
 }
 int cuEventCreate(void **event, unsigned) { CALL *event = new Event{}; return 0; }
 int cuEventDestroy_v2(void *event) { CALL delete static_cast<Event *>(event); return 0; }
-int cuEventRecord(void *event, void *) {
-  CALL timespec now;
+int cuEventRecord(void *event, void *stream) {
+  CALL if (breaksCapture(stream)) return captureUnsupported;
+  timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   static_cast<Event *>(event)->milliseconds = double(now.tv_sec) * 1e3 + double(now.tv_nsec) * 1e-6;
   return 0;
@@ -254,6 +334,8 @@ int cuGetErrorString(int status, const char **text) {
     case 400: *text = "invalid resource handle"; break;
     case 500: *text = "named symbol not found"; break;
     case 700: *text = "an illegal memory access was encountered"; break;
+    case 900: *text = "operation not permitted when stream is capturing"; break;
+    case 901: *text = "operation failed due to a previous error during capture"; break;
     case 719: *text = "unspecified launch failure"; break;
     default: *text = "unrecognized error code";
   }
@@ -270,6 +352,12 @@ bool standin::hasContext() {
   return current;
 }
 int standin::plannedFailure(const char *name) { return ::plannedFailure(name); }
+int standin::queue(void *stream, std::function<int()> work) {
+  if (!isCurrent(stream)) return 1;
+  if (!stream_(stream)->capture) return work();
+  stream_(stream)->capture->nodes.push_back(std::move(work));
+  return 0;
+}
 
 extern "C" {
 void *emulator_symbol(const char *name) {
@@ -287,6 +375,8 @@ void *emulator_symbol(const char *name) {
       ENTRY(cuMemHostAlloc), ENTRY(cuMemFreeHost),
       ENTRY(cuEventDestroy_v2), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize), ENTRY(cuEventElapsedTime),
       ENTRY(cuGetErrorString),
+      ENTRY(cuStreamBeginCapture_v2), ENTRY(cuStreamEndCapture), ENTRY(cuGraphInstantiateWithFlags), ENTRY(cuGraphLaunch),
+      ENTRY(cuGraphDestroy), ENTRY(cuGraphExecDestroy),
   };
   for (const auto &entry : table)
     if (!strcmp(entry.name, name)) return entry.function;
@@ -302,6 +392,7 @@ void emulator_attribute(int attribute, int value) {
   if (value < 0) attributes.erase(attribute);
   else attributes[attribute] = value;
 }
+void emulator_memory(long long bytes) { bytesLeft = bytes; }
 int emulator_descriptions(void) { return standin::descriptions(); }
 int emulator_device_count(void) { return deviceCount; }
 int emulator_kernels_run(int *count) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 using std::int32_t;
 using std::int64_t;
@@ -53,10 +54,12 @@ void copyWait(int keep);
 using Entry = void (*)(void **params);
 /// A kernel that the driver's stand-in finds by name.
 struct Kernel {
-  Kernel(const char *name, Entry run, int threads);
+  Kernel(const char *name, Entry run, int threads, std::vector<size_t> parameterBytes);
   const char *name;
   Entry run;
   int threads;
+  /// Bytes of each parameter, for a launch that is kept.
+  std::vector<size_t> parameterBytes;
   Kernel *next;
 };
 template <class... A, size_t... I>
@@ -64,6 +67,9 @@ void call(void (*f)(A...), void **p, std::index_sequence<I...>) {
   f(*static_cast<std::remove_cv_t<std::remove_reference_t<A>> *>(p[I])...);
 }
 template <class... A> void call(void (*f)(A...), void **p) { call(f, p, std::index_sequence_for<A...>{}); }
+template <class... A> std::vector<size_t> bytesOfParameters(void (*)(A...)) {
+  return {sizeof(std::remove_cv_t<std::remove_reference_t<A>>)...};
+}
 }  // namespace emu
 
 #define threadIdx (emu::self->thread)
@@ -78,7 +84,8 @@ template <class... A> void call(void (*f)(A...), void **p) { call(f, p, std::ind
   static constexpr int threads_of_##name = threads; \
   static void name
 #define EXPORT(name) \
-  static emu::Kernel register_##name{#name, [](void **p) { emu::call(name, p); }, threads_of_##name};
+  static emu::Kernel register_##name{#name, [](void **p) { emu::call(name, p); }, threads_of_##name, \
+                                         emu::bytesOfParameters(name)};
 #define DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu::dynamicShared)
 
 inline void __syncthreads() { emu::barrier(); }

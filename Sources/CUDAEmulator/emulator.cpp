@@ -216,7 +216,10 @@ bool runGrid(const Kernel &kernel, dim3 g, dim3 b, size_t sharedBytes) {
 }
 }  // namespace
 
-Kernel::Kernel(const char *n, Entry r, int t) : name(n), run(r), threads(t), next(kernels) { kernels = this; }
+Kernel::Kernel(const char *n, Entry r, int t, std::vector<size_t> b)
+    : name(n), run(r), threads(t), parameterBytes(std::move(b)), next(kernels) {
+  kernels = this;
+}
 
 Kernel *firstKernel() { return kernels; }
 

@@ -1,6 +1,7 @@
 // What the parts of the stand-in share.
 #pragma once
 #include <cstddef>
+#include <functional>
 
 namespace standin {
 /// A function of cuBLASLt by its name, nullptr where there is none.
@@ -13,4 +14,6 @@ bool isDeviceMemory(const void *address, size_t bytes);
 bool hasContext();
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name);
+/// Runs work of a stream, or keeps it where the stream is captured; its status.
+int queue(void *stream, std::function<int()> work);
 }  // namespace standin

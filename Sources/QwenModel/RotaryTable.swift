@@ -9,6 +9,8 @@ package final class RotaryTable: Sendable {
   private struct State {
     var cos, sin: Tensor
     var count: Int
+    /// Those that came before, half as long and less: recorded work may still read them.
+    var earlier: [(cos: Tensor, sin: Tensor)]
   }
   private let half: Int
   private let frequencies: [Float]
@@ -47,9 +49,12 @@ package final class RotaryTable: Sendable {
         }
       }
       let target = Device(backend: device.backend, preferredComputeDType: .float32)
+      let isSamePlace = state?.cos.backend === device.backend
+      let earlier = isSamePlace ? state.map { $0.earlier + [($0.cos, $0.sin)] } ?? [] : []
       let made = State(
         cos: Tensor(cosines, shape: [count, half], on: target).cast(to: accumulation),
-        sin: Tensor(sines, shape: [count, half], on: target).cast(to: accumulation), count: count)
+        sin: Tensor(sines, shape: [count, half], on: target).cast(to: accumulation), count: count,
+        earlier: earlier)
       state = made
       return (made.cos, made.sin)
     }

@@ -11,7 +11,7 @@ public struct TokenBatch: Sendable {
   public let positions: Tensor
   /// Cumulative token offsets of the documents, [0, …, N].
   public let documents: [Int]
-  /// One more than the largest position.
+  /// One more than the largest position, or more: angles are made for so many.
   public let positionCount: Int
 
   /// The documents behind one another; traps when there is no token.
@@ -19,8 +19,18 @@ public struct TokenBatch: Sendable {
     self.init(continuing: documents, from: documents.map { _ in 0 }, on: device)
   }
 
+  /// The documents behind one another, with angles made for positions up to `positionCount`; traps when there is no token.
+  package init(_ documents: [[Int32]], positionCount: Int, on device: Device) {
+    self.init(
+      continuing: documents, from: documents.map { _ in 0 }, positionCount: positionCount,
+      on: device)
+  }
+
   /// Tokens that continue cached documents, the first of each at its place of `firstPositions`.
-  package init(continuing documents: [[Int32]], from firstPositions: [Int], on device: Device) {
+  package init(
+    continuing documents: [[Int32]], from firstPositions: [Int], positionCount: Int = 0,
+    on device: Device
+  ) {
     precondition(
       documents.count == firstPositions.count,
       "TokenBatch: \(documents.count) documents, \(firstPositions.count) positions")
@@ -36,7 +46,8 @@ public struct TokenBatch: Sendable {
     self.ids = Tensor(ids, on: device)
     self.positions = Tensor(positions, on: device)
     self.documents = offsets
-    positionCount = zip(documents, firstPositions).map { $0.count + $1 }.max() ?? 0
+    self.positionCount = max(
+      positionCount, zip(documents, firstPositions).map { $0.count + $1 }.max() ?? 0)
   }
 
   /// Number of tokens N.

@@ -24,9 +24,16 @@ public final class Trainer {
   var rowLosses: RowLosses
   /// Rows that go through the model together: bins of packed rows, or single ones.
   private let units: [[Int]]
+  /// Tokens of the fullest bin.
+  private let binCapacity: Int
   private let schedule: LearningRateSchedule
   /// Chooses what blocks keep; nil where they keep everything.
   private let activations: ActivationPlanner?
+  /// Replays micro-batches; nil where they are not alike, or the device does not record.
+  private let recorded: RecordedPasses?
+  /// Whether this run has made a step, and whether the gradients are those of recorded passes.
+  private var hasStepped = false
+  private var hasRecordedGradients = false
 
   /// Prepares a run: the model has its adapter (or all parameters) marked as trained already.
   ///
@@ -82,11 +89,22 @@ public final class Trainer {
     schedule = LearningRateSchedule(
       config.lrSchedulerType, peak: config.learningRate, warmup: warmup, total: plan.totalSteps,
       coefficients: config.lrSchedulerKwargs)
+    recorded =
+      config.packing && config.recordsSteps
+      ? RecordedPasses(model, optimizer.slots.map(\.parameter), on: device) : nil
+    binCapacity =
+      units.map { $0.reduce(0) { $0 + rows[$1].inputIDs.count } }.max() ?? 0
     let (units, plan) = (units, plan)
-    let micros = plan.microBatches(of: units, limit: 1 << 16).joined()
+    let padding = BatchPadding(
+      bins: min(config.perDeviceTrainBatchSize, units.count), capacity: binCapacity)
+    let isPadded = recorded != nil
+    func largest() -> BatchSize {
+      let micros = plan.microBatches(of: units, limit: 1 << 16).joined()
+      let size = BatchSize(covering: micros.map { $0.map { rows[$0] } }.map(BatchSize.init))
+      return isPadded ? padding.size(trained: size.trained) : size
+    }
     activations = try ActivationPlanner(
-      model, largest: BatchSize(covering: micros.map { $0.map { rows[$0] } }.map(BatchSize.init)),
-      mode: config.gradientCheckpointing, on: device)
+      model, largest: largest(), mode: config.gradientCheckpointing, on: device)
     store = RunStore(config: config, artifacts: artifacts)
     state = TrainerState(
       config: config, totalSteps: plan.totalSteps, stepsPerEpoch: plan.stepsPerEpoch)
@@ -128,8 +146,9 @@ public final class Trainer {
         if optimizer.stepCount == 0 { try requireGradients() }
         if config.maxGradNorm > 0 { optimizer.clip(norm: norm, maximum: config.maxGradNorm) }
         optimizer.step(learningRate: learningRate)
+        hasStepped = true
       }
-      optimizer.clearGradients()
+      clearGradients()
       // 3. Report.
       let seconds = (clock.now - stepStart).inSeconds
       tokensOfRun += sums.tokens
@@ -177,37 +196,62 @@ public final class Trainer {
   /// Adds the gradients of a step's micro-batches, normalised by its trained tokens; nil when asked to stop.
   private func accumulateGradients(step: Int, order: [Int]) throws(TrainingError) -> StepSums? {
     var sums = StepSums()
-    let indices = plan.microBatches(step: step, order: order).map { $0.flatMap { units[$0] } }
+    let bins = plan.microBatches(step: step, order: order)
+    let indices = bins.map { $0.flatMap { units[$0] } }
     let micros = indices.map { $0.map { rows[$0] } }
     sums.trained = micros.joined().reduce(0) { $0 + $1.trainedTokenCount }
+    // The first step makes what is made once.
+    let recorded = hasStepped ? recorded : nil
+    recorded?.begin()
+    hasRecordedGradients = recorded != nil
     for (index, micro) in micros.enumerated() {
       if shouldStop() {
-        optimizer.clearGradients()
+        clearGradients()
         return nil
       }
       sums.tokens += micro.reduce(0) { $0 + $1.inputIDs.count }
       sums.places += micro.map { "\($0.file):\($0.line)" }
-      guard let batch = TrainingBatch(micro, on: device) else { continue }
-      let pass = TrainingPass(
-        model, batch,
-        randomness: Randomness(
-          seed: config.seed, pass: step * config.gradientAccumulationSteps + index),
-        checkpointing: activations?.checkpointing(for: batch) ?? .off,
-        scale: 1 / Double(sums.trained))
-      do throws(DeviceError) {
-        let nll = try pass.statistics.nll.doubles()
-        for value in nll { sums.nll += value }
-        rowLosses.note(nll, of: indices[index], in: rows)
-        for value in try pass.statistics.isCorrect.array(of: UInt8.self) {
-          sums.correct += Int(value)
-        }
-      } catch { throw .device(error) }
-      guard sums.nll.isFinite else {
-        throw .notFinite(step: step + 1, what: "loss", rows: sums.places)
+      let padding = self.recorded.map { _ in
+        BatchPadding(bins: bins[index].count, capacity: binCapacity)
       }
-      pass.backward()
+      guard let batch = TrainingBatch(micro, padding: padding, on: device) else { continue }
+      let randomness = Randomness(
+        seed: config.seed, pass: step * config.gradientAccumulationSteps + index)
+      let checkpointing = activations?.checkpointing(for: batch) ?? .off
+      let scale = 1 / Double(sums.trained)
+      func note(_ statistics: LossStatistics) throws(TrainingError) {
+        do throws(DeviceError) {
+          // Rows that count for nothing come last.
+          let nll = try Array(statistics.nll.doubles().prefix(batch.trainedTokenCount))
+          for value in nll { sums.nll += value }
+          rowLosses.note(nll, of: indices[index], in: rows)
+          for value in try statistics.isCorrect.array(of: UInt8.self) { sums.correct += Int(value) }
+        } catch { throw .device(error) }
+        guard sums.nll.isFinite else {
+          throw .notFinite(step: step + 1, what: "loss", rows: sums.places)
+        }
+      }
+      if let result = recorded?.run(
+        batch, randomness: randomness, checkpointing: checkpointing, scale: scale)
+      {
+        try note(result.statistics)
+      } else {
+        let pass = TrainingPass(
+          model, batch, randomness: randomness, checkpointing: checkpointing, scale: scale)
+        try note(pass.statistics)
+        pass.backward()
+      }
     }
     return sums
+  }
+
+  /// How many micro-batches were replayed.
+  package var replayedPassCount: Int { recorded?.replayCount ?? 0 }
+
+  private func clearGradients() {
+    if hasRecordedGradients { recorded?.end() }
+    hasRecordedGradients = false
+    optimizer.clearGradients()
   }
 
   private func gradientNorm(step: Int, _ sums: StepSums) throws(TrainingError) -> Double {

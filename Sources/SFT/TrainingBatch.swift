@@ -7,13 +7,16 @@ package import Tensor
 package struct TrainingBatch {
   /// All tokens of the rows.
   package let tokens: TokenBatch
-  /// Positions (int32 [M]) whose next token is trained, and those tokens.
+  /// Positions (int32 [M]) whose next token is trained, and those tokens; ``ignoredTarget`` for a row that counts for nothing.
   package let rows, targets: Tensor
-  /// M.
+  /// How many of the rows count.
   package let trainedTokenCount: Int
 
+  /// What its memory depends on.
+  package var size: BatchSize { BatchSize(tokens: tokens.count, trained: rows.count) }
+
   /// The rows behind one another; nil when none of them has a trained token.
-  package init?(_ rows: [EncodedRow], on device: Device) {
+  package init?(_ rows: [EncodedRow], padding: BatchPadding? = nil, on device: Device) {
     var (positions, targets) = ([Int32](), [Int32]())
     var start = 0
     for row in rows {
@@ -25,9 +28,22 @@ package struct TrainingBatch {
       start += row.inputIDs.count
     }
     guard !positions.isEmpty else { return nil }
-    tokens = TokenBatch(rows.map(\.inputIDs), on: device)
+    trainedTokenCount = positions.count
+    var documents = rows.map(\.inputIDs)
+    if let padding {
+      precondition(start <= padding.tokens, "TrainingBatch: \(start) tokens for \(padding.tokens)")
+      while start < padding.tokens {
+        let count = min(padding.tokens - start, padding.positions)
+        documents.append([Int32](repeating: 0, count: count))
+        start += count
+      }
+      // Spread over the tokens: the gradients of a token's rows are added one after another.
+      let missing = padding.rowCount(trained: positions.count) - positions.count
+      positions += (0..<missing).map { Int32($0 % start) }
+      targets += [Int32](repeating: ignoredTarget, count: missing)
+    }
+    tokens = TokenBatch(documents, positionCount: padding?.positions ?? 0, on: device)
     self.rows = Tensor(positions, on: device)
     self.targets = Tensor(targets, on: device)
-    trainedTokenCount = positions.count
   }
 }

@@ -19,6 +19,8 @@ public struct TrainingBenchmark: Sendable {
     public var gradientNorm: Double
     /// Buffers that every step had to take from the system; 0 after the second step, where rows are equally long.
     public var poolMisses: [Int] = []
+    /// Steps whose forward and backward were recorded work.
+    public var replayedSteps = 0
   }
 
   /// Tokens of a row, rows of a step, and steps.
@@ -31,6 +33,8 @@ public struct TrainingBenchmark: Sendable {
   public var trainedShare = 0.5
   /// What blocks keep for backward.
   public var gradientCheckpointing = GradientCheckpointing.off
+  /// Queue what was recorded of the second step for those after it, on devices that can.
+  public var recordsSteps = true
 
   /// The defaults of `bench`.
   public init() {}
@@ -53,9 +57,13 @@ public struct TrainingBenchmark: Sendable {
     let activations = try ActivationPlanner(
       model, largest: BatchSize(tokens: tokens * batch, trained: (tokens - masked) * batch),
       mode: gradientCheckpointing, on: device)
+    let recorded =
+      recordsSteps
+      ? RecordedPasses(model, optimizer.slots.map(\.parameter), on: device) : nil
     let clock = ContinuousClock()
     var result = Result(tokensPerSecond: 0, stepSeconds: [], loss: 0, gradientNorm: 0)
-    for _ in 0..<steps {
+    // What is made once, and then the recording, are no step's work: with a recorder the first step is not counted.
+    for step in (recorded == nil ? 1 : 0)...steps {
       let rows = (0..<batch).map { _ in
         let ids = (0..<tokens).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
         return EncodedRow(
@@ -67,21 +75,34 @@ public struct TrainingBenchmark: Sendable {
       }
       guard let data = TrainingBatch(rows, on: device) else { throw .nothingToTrain(rows: batch) }
       let (start, misses) = (clock.now, device.memory.missCount)
-      let pass = TrainingPass(
-        model, data, checkpointing: activations?.checkpointing(for: data) ?? .off,
-        scale: 1 / Double(data.trainedTokenCount))
-      pass.backward()
+      let checkpointing = activations?.checkpointing(for: data) ?? .off
+      let scale = 1 / Double(data.trainedTokenCount)
+      let recorded = step > 0 ? recorded : nil
+      recorded?.begin()
+      let loss: Tensor
+      if let pass = recorded?.run(
+        data, randomness: nil, checkpointing: checkpointing, scale: scale)
+      {
+        loss = pass.loss
+      } else {
+        let pass = TrainingPass(model, data, checkpointing: checkpointing, scale: scale)
+        loss = pass.loss.value
+        pass.backward()
+      }
       do throws(DeviceError) {
         result.gradientNorm = try optimizer.gradientNorm()
         optimizer.clip(norm: result.gradientNorm, maximum: 1)
         optimizer.step(learningRate: 2e-4)
+        recorded?.end()
         optimizer.clearGradients()
-        result.loss = try pass.loss.value.item()
+        result.loss = try loss.item()
         try device.synchronize()
       } catch { throw .device(error) }
+      guard step > 0 else { continue }
       result.stepSeconds.append((clock.now - start).inSeconds)
       result.poolMisses.append(device.memory.missCount - misses)
     }
+    result.replayedSteps = recorded?.replayCount ?? 0
     let best = (result.stepSeconds.dropFirst().min() ?? result.stepSeconds.first) ?? .infinity
     result.tokensPerSecond = Double(tokens * batch) / best
     return result

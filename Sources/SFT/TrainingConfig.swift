@@ -68,6 +68,9 @@ public struct TrainingConfig: Sendable, Hashable {
   public var saveTotalLimit: Int?
   /// Put rows together, up to `maxSeqLength` tokens; each still sees itself alone.
   public var packing = false
+  /// With `packing`, on devices that can: fill micro-batches up to a constant number of tokens, and queue what was recorded of
+  /// one for the others. The results are the same up to rounding.
+  public var recordsSteps = true
   /// Rows that are held out for evaluation: a share of all below 1, else their number.
   public var valSize = 0.0
   /// When to evaluate; with `steps` at the end too.

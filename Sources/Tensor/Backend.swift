@@ -9,7 +9,7 @@
 package protocol Backend: AnyObject, Sendable, MemoryKernels, ElementwiseKernels, ReductionKernels,
   MatMulKernels, QuantizationKernels, NormKernels, RotaryKernels, AttentionKernels,
   EmbeddingKernels,
-  LossKernels, RandomKernels, OptimizerKernels
+  LossKernels, RandomKernels, OptimizerKernels, RecordingKernels
 {
   /// "cpu", "cuda:0".
   var name: String { get }
@@ -267,18 +267,29 @@ package protocol EmbeddingKernels {
 package protocol LossKernels {
   /// Softmax cross-entropy of logits [M, V] against targets [M] (int32).
   /// nll[m] ← −log softmax(logits[m])[targets[m]];  isCorrect[m] ← 1 where the target is the argmax, else 0 (uint8).
-  /// With a gradient scale, logits ← (softmax − onehot)·gradientScale in place; else they are left alone.
+  /// With a gradient scale, one number of the accumulation type, logits ← (softmax − onehot)·gradientScale in place; else they
+  /// are left alone. Where the target is ``ignoredTarget``, nll, isCorrect and the gradient are 0.
   func crossEntropy(
-    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Double?,
-    nll: Destination, isCorrect: Destination)
+    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
+    nll: Destination, isCorrect: Destination
+  )
+}
+
+/// The target of a row that counts for nothing (torch's `ignore_index`).
+package let ignoredTarget: Int32 = -100
+
+/// How random numbers are distributed.
+package enum Distribution: Sendable {
+  /// In [low, high), all alike.
+  case uniform(low: Double, high: Double)
+  /// Gaussian.
+  case normal(mean: Double, standardDeviation: Double)
 }
 
 /// Random numbers and dropout.
 package protocol RandomKernels {
-  /// y ← uniform in [low, high).
-  func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream)
-  /// y ← normal with the given mean and standard deviation.
-  func normal(_ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream)
+  /// y ← numbers of a distribution.
+  func random(_ y: Destination, _ distribution: Distribution, stream: RandomStream)
   /// y ← x·mask/(1 − p) with mask = 1 with probability 1 − p. The mask depends on the stream alone, so the
   /// same call on dy gives the gradient. y may be x.
   func dropout(_ x: Operand, probability: Double, stream: RandomStream, into y: Destination)
@@ -351,4 +362,33 @@ package protocol OptimizerKernels {
   func squaredNorms(_ xs: [Operand], into y: Destination)
   /// Every x ← α·x.
   func scaleAll(_ xs: [Destination], by alpha: Double)
+}
+
+/// Work that is queued once more without the program that queued it.
+package protocol RecordingKernels {
+  /// A recorder; nil where kernels run as they are called, and nothing would be gained.
+  func makeRecorder() -> (any WorkRecorder)?
+}
+
+/// Keeps the kernels that a body queues, to queue them again.
+///
+/// A body may read and write memory that exists before, and memory that it takes itself. That of the second kind is the
+/// recorder's: it is never given to anything else, and every replay of any recording writes over it. What a body leaves behind is
+/// to be read before the next replay. A recorder is used on one thread, and nothing else uses its device meanwhile.
+package protocol WorkRecorder: AnyObject {
+  /// Records the kernels of `body`, which do not run: the first `replay` runs them. Nil where the body does what cannot be
+  /// recorded (it waits, copies from or to the host, or draws random numbers other than for dropout); nothing has run then.
+  func record(_ body: () -> Void) -> (any RecordedWork)?
+}
+
+/// Kernels that can be queued again, on the same memory. The caller keeps alive what they read and write.
+package protocol RecordedWork: AnyObject {
+  /// Queues the kernels.
+  ///
+  /// - Parameters:
+  ///   - documents: cumulative offsets of the documents of all attention, which sees as many tokens as when it was recorded.
+  ///   - advance: how much further streams of random numbers are used than when they were recorded.
+  /// - Returns: whether there was room for so many documents, and the memory was not given back for want of it; if not, nothing is
+  ///   queued, and it has to be recorded again.
+  func replay(documents: [Int], advance: UInt32) -> Bool
 }

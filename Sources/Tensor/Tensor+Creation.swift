@@ -61,6 +61,15 @@ extension Tensor {
     return tensor
   }
 
+  /// All elements of a value, on the device of another tensor.
+  package static func full(_ shape: Shape, _ value: Double, dtype: DType, like other: Tensor)
+    -> Tensor
+  {
+    let tensor = Tensor(uninitialized: shape, dtype, backend: other.backend)
+    launch(tensor) { other.backend.fill(tensor.destination, with: value) }
+    return tensor
+  }
+
   /// Zeros of a shape, with the type and device of another tensor.
   package static func zeros(_ shape: Shape, like other: Tensor) -> Tensor {
     let tensor = Tensor(uninitialized: shape, other.dtype, backend: other.backend)
@@ -82,7 +91,7 @@ extension Tensor {
   ) -> Tensor {
     let tensor = Tensor(uninitialized: shape, dtype, backend: device.backend)
     launch(tensor) {
-      device.backend.uniform(tensor.destination, low: low, high: high, stream: stream)
+      device.backend.random(tensor.destination, .uniform(low: low, high: high), stream: stream)
     }
     return tensor
   }
@@ -93,7 +102,7 @@ extension Tensor {
   ) -> Tensor {
     let tensor = Tensor(uninitialized: other.shape, other.dtype, backend: other.backend)
     launch(tensor) {
-      other.backend.uniform(tensor.destination, low: low, high: high, stream: stream)
+      other.backend.random(tensor.destination, .uniform(low: low, high: high), stream: stream)
     }
     return tensor
   }
@@ -105,8 +114,9 @@ extension Tensor {
   ) -> Tensor {
     let tensor = Tensor(uninitialized: shape, dtype, backend: device.backend)
     launch(tensor) {
-      device.backend.normal(
-        tensor.destination, mean: mean, standardDeviation: standardDeviation, stream: stream)
+      device.backend.random(
+        tensor.destination, .normal(mean: mean, standardDeviation: standardDeviation),
+        stream: stream)
     }
     return tensor
   }

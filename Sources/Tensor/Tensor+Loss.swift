@@ -21,10 +21,11 @@ extension Tensor {
 
   /// Cross-entropy of hidden·weightᵀ against targets, with gradients on the way.
   ///
-  /// hidden [M, C] (trained positions only), weight [V, C] in the type of hidden or a narrower one, targets int32 [M].
-  /// The gradients are of Σ nll · scale; computing them here saves forming the logits twice.
+  /// hidden [M, C] (trained positions only), weight [V, C] in the type of hidden or a narrower one, targets int32 [M] of which
+  /// ``ignoredTarget`` counts for nothing, scale one number in the accumulation type of hidden. The gradients are of
+  /// Σ nll · scale; computing them here saves forming the logits twice.
   package static func linearCrossEntropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, scale: Double, needsHidden: Bool,
+    hidden: Tensor, weight: Tensor, targets: Tensor, scale: Tensor, needsHidden: Bool,
     needsWeight: Bool
   ) -> CrossEntropyResult {
     let (rows, vocabulary) = (hidden.rowCount, weight.shape[0])
@@ -34,6 +35,9 @@ extension Tensor {
     )
     let backend = commonBackend(hidden, weight, "linearCrossEntropy")
     let accumulation = hidden.dtype.accumulation
+    precondition(
+      scale.count == 1 && scale.dtype == accumulation,
+      "linearCrossEntropy: the scale is \(scale.shape) \(scale.dtype.rawValue)")
     let nll = Tensor(uninitialized: [rows], accumulation, backend: backend)
     let isCorrect = Tensor(uninitialized: [rows], .uint8, backend: backend)
     let dHidden =
@@ -45,10 +49,10 @@ extension Tensor {
       let h = hidden.rows(range)
       let logits = Tensor.matmul(h, weight: weight, transposeWeight: true)  // [m, V]
       let t = targets.rows(range)
-      launch(logits, t, nll, isCorrect) {
+      launch(logits, t, scale, nll, isCorrect) {
         backend.crossEntropy(
           logits: logits.destination, targets: t.operand, rows: range.count, columns: vocabulary,
-          gradientScale: needsHidden || needsWeight ? scale : nil,
+          gradientScale: needsHidden || needsWeight ? scale.operand : nil,
           nll: nll.destination.slice(start, range.count),
           isCorrect: isCorrect.destination.slice(start, range.count))
       }

@@ -16,6 +16,14 @@ final class AttentionPlans: Sendable {
     let documents: [Int]
     let keyOffset, queryCount: Int
 
+    /// The list of whole documents from their first token on.
+    init(_ side: Side, height: Int, documents: [Int]) {
+      self.side = side
+      self.height = height
+      self.documents = documents
+      (keyOffset, queryCount) = (0, documents.last ?? 0)
+    }
+
     init(_ side: Side, height: Int, _ shape: AttentionShape) {
       self.side = side
       self.height = height
@@ -46,12 +54,12 @@ final class AttentionPlans: Sendable {
   /// For queries: first row, last row + 1, first key of the document. For keys: first key, last key + 1, and the end of the
   /// document's queries. Tiles with the most work come first, so that no long one is left alone at the end.
   func tiles(_ key: Key, on backend: CUDABackend) -> Tiles {
+    if let recording = backend.recording { return recording.tiles(key) }
     if let known = tiles.withLock({ $0[key] }) { return known }
-    let list = AttentionPlans.list(key)
-    let numbers = list.flatMap { [Int32($0.first), Int32($0.end), Int32($0.bound)] }
+    let numbers = AttentionPlans.numbers(key)
     let buffer = backend.allocate(byteCount: max(numbers.count, 1) * 4)
     numbers.withUnsafeBytes { backend.copyIn($0, to: buffer, byteOffset: 0) }
-    let made = Tiles(buffer: buffer, count: list.count)
+    let made = Tiles(buffer: buffer, count: numbers.count / 3)
     // The stream orders the reuse of what goes.
     let surplus = tiles.withLock { tiles -> [Buffer] in
       let surplus = tiles.count >= Self.limit ? tiles.values.map(\.buffer) : []
@@ -69,6 +77,11 @@ final class AttentionPlans: Sendable {
       defer { tiles = [:] }
       return tiles.values.map(\.buffer)
     }
+  }
+
+  /// The list of a key as kernels read it.
+  static func numbers(_ key: Key) -> [Int32] {
+    list(key).flatMap { [Int32($0.first), Int32($0.end), Int32($0.bound)] }
   }
 
   private static func list(_ key: Key) -> [(first: Int, end: Int, bound: Int)] {

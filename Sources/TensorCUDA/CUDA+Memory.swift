@@ -4,7 +4,13 @@ package import Tensor
 
 extension CUDABackend: MemoryKernels {
   package func allocate(byteCount: Int) -> Buffer {
-    if let buffer = pool.buffer(byteCount: byteCount) { return buffer }
+    let taken =
+      if let recording { recording.buffer(byteCount) } else { pool.buffer(byteCount: byteCount) }
+    if let taken { return taken }
+    // What recordings hold can be had again.
+    if recording == nil, recordedMemory.reclaim(), let buffer = pool.buffer(byteCount: byteCount) {
+      return buffer
+    }
     let memory = pool.statistics
     context.fail(
       .failed(
@@ -17,7 +23,8 @@ extension CUDABackend: MemoryKernels {
   }
 
   package func release(_ buffer: Buffer) {
-    if buffer.address != 0 { pool.release(buffer) }
+    guard buffer.address != 0 else { return }
+    (recordedMemory.owner(of: buffer) ?? pool).release(buffer)
   }
 
   package func borrow(_ bytes: UnsafeRawBufferPointer) -> Buffer? { nil }
@@ -26,6 +33,7 @@ extension CUDABackend: MemoryKernels {
     precondition(
       byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyIn: out of bounds")
     guard bytes.count > 0, !context.hasFailed else { return }
+    if let recording { return recording.invalidate("a copy from the host") }
     context.makeCurrent()
     staging.copy(bytes, to: buffer.address + UInt(byteOffset))
   }
@@ -35,6 +43,7 @@ extension CUDABackend: MemoryKernels {
   ) throws(DeviceError) {
     precondition(
       byteOffset >= 0 && byteOffset + bytes.count <= buffer.byteCount, "copyOut: out of bounds")
+    try requireNoRecording("a copy to the host")
     try context.throwFailure()
     guard let target = bytes.baseAddress, bytes.count > 0 else { return }
     context.makeCurrent()
@@ -104,6 +113,7 @@ extension CUDABackend: MemoryKernels {
   }
 
   package func synchronize() throws(DeviceError) {
+    try requireNoRecording("a wait")
     try context.throwFailure()
     context.makeCurrent()
     context.synchronize(last: lastKernelName)
@@ -112,6 +122,12 @@ extension CUDABackend: MemoryKernels {
 
   package var memory: MemoryStatistics {
     var statistics = pool.statistics
+    // What recordings hold is in use as long as they are there.
+    let recorded = recordedMemory.byteCount
+    statistics.missCount += recordedMemory.missCount
+    statistics.liveByteCount += recorded
+    statistics.reservedByteCount += recorded
+    statistics.peakByteCount = max(statistics.peakByteCount, statistics.liveByteCount)
     // In the widest type that models compute in; the workspace is there whether cuBLASLt is or not.
     statistics.kernelByteCount =
       4 * Self.tileElementCount + MatrixProductPlans.workspaceByteCount
@@ -122,5 +138,13 @@ extension CUDABackend: MemoryKernels {
 
   package func resetPeakMemory() { pool.resetPeak() }
 
-  package func limitMemory(to byteCount: Int?) { pool.limit(to: byteCount) }
+  package func limitMemory(to byteCount: Int?) {
+    recordedMemory.setLimit(byteCount)
+    limitPool()
+  }
+
+  /// Limits the pool to what recordings leave of the limit.
+  func limitPool() {
+    pool.limit(to: recordedMemory.limit.map { max(0, $0 - recordedMemory.byteCount) })
+  }
 }

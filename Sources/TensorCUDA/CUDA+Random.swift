@@ -15,20 +15,20 @@ private struct StreamArgument: BitwiseCopyable {
 }
 
 extension CUDABackend: RandomKernels {
-  package func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream) {
-    requireFloat(y.dtype, "uniform")
-    launch(
-      Kernel("training", "uniform", y.dtype), grid: blocks(y.count, perThread: 4), y.pointer,
-      Int64(y.count), low, high, StreamArgument(stream))
-  }
-
-  package func normal(
-    _ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream
-  ) {
-    requireFloat(y.dtype, "normal")
-    launch(
-      Kernel("training", "normal", y.dtype), grid: blocks(y.count, perThread: 4), y.pointer,
-      Int64(y.count), mean, standardDeviation, StreamArgument(stream))
+  package func random(_ y: Destination, _ distribution: Distribution, stream: RandomStream) {
+    requireFloat(y.dtype, "random")
+    // Their streams are arguments, which a replay would not advance.
+    recording?.invalidate("random numbers")
+    switch distribution {
+    case .uniform(let low, let high):
+      launch(
+        Kernel("training", "uniform", y.dtype), grid: blocks(y.count, perThread: 4), y.pointer,
+        Int64(y.count), low, high, StreamArgument(stream))
+    case .normal(let mean, let standardDeviation):
+      launch(
+        Kernel("training", "normal", y.dtype), grid: blocks(y.count, perThread: 4), y.pointer,
+        Int64(y.count), mean, standardDeviation, StreamArgument(stream))
+    }
   }
 
   package func dropout(
@@ -39,6 +39,6 @@ extension CUDABackend: RandomKernels {
     launch(
       Kernel("training", "dropout", x.dtype), grid: blocks(x.count, perThread: 8), x.pointer,
       y.pointer, Int64(x.count), UInt32((probability * 65_536).rounded()), 1 / (1 - probability),
-      StreamArgument(stream))
+      StreamArgument(stream), recording?.advance ?? 0)
   }
 }

@@ -12,6 +12,7 @@ package final class CUDABackend: Backend {
   /// The device.
   package let context: CUDAContext
   let kernels: KernelLibrary
+  let memorySource: any MemorySource
   let pool: BufferPool
   let products: MatrixProductPlans?
   /// What is missing and makes the device slower, a line each.
@@ -19,6 +20,8 @@ package final class CUDABackend: Backend {
   let attentionPlans: AttentionPlans
   let staging: StagingRing
   let dynamicMaps = DynamicMapTables()
+  let recordedMemory = RecordedMemory()
+  private let activeRecording = Mutex<ActiveRecording?>(nil)
   private let lastKernel = Mutex<Kernel?>(nil)
 
   /// The device `ordinal` of a driver.
@@ -33,7 +36,8 @@ package final class CUDABackend: Backend {
     let context = try CUDAContext(driver, ordinal: ordinal)
     self.context = context
     kernels = KernelLibrary(context, images: images(context))
-    let pool = BufferPool(source: DeviceMemory(context: context, usesExactSizes: usesExactSizes))
+    memorySource = DeviceMemory(context: context, usesExactSizes: usesExactSizes)
+    let pool = BufferPool(source: memorySource)
     self.pool = pool
     var remarks: [String] = []
     var products: MatrixProductPlans?
@@ -58,6 +62,12 @@ package final class CUDABackend: Backend {
     pool.trim()
   }
 
+  /// What is being recorded; nil when kernels run.
+  var recording: ActiveRecording? { activeRecording.withLock { $0 } }
+
+  /// Sets what is being recorded.
+  func setRecording(_ recording: ActiveRecording?) { activeRecording.withLock { $0 = recording } }
+
   /// Queues a kernel. Arguments are what the kernel's parameters are, in their order and with their widths.
   package func launch<each A: BitwiseCopyable>(
     _ kernel: Kernel, grid: (x: Int, y: Int), block: (x: Int, y: Int) = (256, 1),
@@ -66,7 +76,7 @@ package final class CUDABackend: Backend {
     guard grid.x > 0, grid.y > 0, !context.hasFailed else { return }
     context.makeCurrent()
     guard let function = kernels.function(kernel, sharedByteCount: sharedByteCount) else { return }
-    lastKernel.withLock { $0 = kernel }
+    note(kernel)
     let status = withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { memory in
       withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 32) { pointers in
         var (index, offset) = (0, 0)
@@ -87,6 +97,9 @@ package final class CUDABackend: Backend {
     }
     context.check(status, "cuLaunchKernel(\(kernel.name))")
   }
+
+  /// Notes what is queued, for the message of a failure.
+  func note(_ kernel: Kernel) { lastKernel.withLock { $0 = kernel } }
 
   /// The kernel that was queued last, "none" before the first.
   package var lastKernelName: String { lastKernel.withLock { $0 }?.name ?? "none" }

@@ -11,6 +11,8 @@ package import Tensor
 package final class CUDAContext: @unchecked Sendable {
   let driver: Driver
   let stream: Driver.Handle?
+  /// A second stream, on which memory is taken while the first is recorded.
+  private let sideStream: Driver.Handle?
   /// The name of the device's model.
   package let model: String
   /// 90 for compute capability 9.0.
@@ -22,6 +24,7 @@ package final class CUDAContext: @unchecked Sendable {
   private let context: Driver.Handle?
   private let memoryPool: Driver.Handle?
   private let failure = Mutex<DeviceError?>(nil)
+  private let attempt = Mutex(Attempt.none)
   private let isBroken = Atomic(false)
 
   /// Opens device `ordinal`.
@@ -45,6 +48,9 @@ package final class CUDAContext: @unchecked Sendable {
     // 1: does not wait for the default stream.
     try driver.check(driver.createStream(&stream, 1), "cuStreamCreate")
     self.stream = stream
+    var sideStream: Driver.Handle?
+    try driver.check(driver.createStream(&sideStream, 1), "cuStreamCreate")
+    self.sideStream = sideStream
     var pool: Driver.Handle?
     try driver.check(driver.defaultMemoryPool(&pool, device), "cuDeviceGetDefaultMemPool")
     // 4: keep what is freed, however much it is; our own pool decides what goes.
@@ -101,8 +107,31 @@ package final class CUDAContext: @unchecked Sendable {
   /// Whether something failed; what is queued after it is void, and nothing more is queued.
   var hasFailed: Bool { isBroken.load(ordering: .relaxed) }
 
+  /// What fails while work is recorded has not happened to the device: the recording is void and nothing else.
+  private enum Attempt {
+    case none, recording(DeviceError?)
+  }
+
+  /// From here to `endAttempt` errors are kept apart.
+  func beginAttempt() { attempt.withLock { $0 = .recording(nil) } }
+
+  /// The first error since `beginAttempt`.
+  func endAttempt() -> DeviceError? {
+    attempt.withLock { attempt in
+      defer { attempt = .none }
+      if case .recording(let error) = attempt { return error }
+      return nil
+    }
+  }
+
   /// Keeps an error unless an earlier one is kept.
   func fail(_ error: DeviceError) {
+    let isKeptApart = attempt.withLock { attempt in
+      guard case .recording(let earlier) = attempt else { return false }
+      attempt = .recording(earlier ?? error)
+      return true
+    }
+    if isKeptApart { return }
     failure.withLock { if $0 == nil { $0 = error } }
     isBroken.store(true, ordering: .relaxed)
   }
@@ -154,6 +183,22 @@ package final class CUDAContext: @unchecked Sendable {
       if status == Self.outOfMemory { return nil }
     }
     return check(status, "cuMemAllocAsync(\(byteCount) bytes)") ? UInt(address) : nil
+  }
+
+  /// Gives back what the driver's pool keeps; work that uses it must be done.
+  func trim() { check(driver.trimPool(memoryPool, 0), "cuMemPoolTrimTo") }
+
+  /// Fresh memory taken beside the stream, which may be recorded meanwhile; nil where there is none left, and nil with the error
+  /// kept where something else is wrong.
+  func allocateBesideStream(_ byteCount: Int) -> UInt? {
+    makeCurrent()
+    var address: UInt64 = 0
+    let status = driver.allocate(&address, byteCount, sideStream)
+    if status == Self.outOfMemory { return nil }
+    guard check(status, "cuMemAllocAsync(\(byteCount) bytes)"),
+      check(driver.synchronizeStream(sideStream), "cuStreamSynchronize (for memory)")
+    else { return nil }
+    return UInt(address)
   }
 
   /// Gives memory back once the stream has got there.

@@ -59,8 +59,6 @@ package struct CUDAInventory: Sendable {
     blasLt = libraries.blas.map { "\($0.version) (\($0.source.name))" }
     guard problem == nil else { return }
     remarks = libraries.remarks
-    // The cache of an earlier start may do, but nobody has looked into it here.
-    if libraries.nvrtc == nil, !remarks.isEmpty { problem = remarks.removeFirst() }
   }
 
   /// Reads the GPUs from the driver.

@@ -34,7 +34,8 @@ package struct CUDALibraries: Sendable {
       }
     }
     nvrtc = library(
-      .nvrtc, without: "without NVRTC only kernels run that an earlier start has compiled"
+      .nvrtc,
+      without: "without NVRTC the driver compiles portable kernels, which takes longer to start"
     ) { source throws(DeviceError) in try NVRTC(source) }
     blas = library(.blasLt, without: CUDALibraries.withoutProducts) {
       source throws(DeviceError) in try BLASLt(source)

@@ -1,4 +1,4 @@
-// Compiled kernels: from the cache, or from the compiler and then into the cache.
+// Compiled kernels: from the cache, or from the compiler and then into the cache, or as portable text for the driver.
 
 import Files
 
@@ -32,6 +32,7 @@ package struct CompiledKernels: KernelImages {
   package func image(of file: KernelFile) throws(DeviceError) -> [UInt8] {
     if let image = cachedImage(of: file) { return image }
     guard let nvrtc else {
+      if let image = file.portableImage { return image }
       throw .unavailable(
         device: "cuda",
         reason:

@@ -51,6 +51,13 @@ package struct Driver: Sendable {
   let destroyEvent: @convention(c) @Sendable (Handle?) -> Status
   let recordEvent: @convention(c) @Sendable (Handle?, Handle?) -> Status
   let synchronizeEvent: @convention(c) @Sendable (Handle?) -> Status
+  let beginCapture: @convention(c) @Sendable (Handle?, Int32) -> Status
+  let endCapture: @convention(c) @Sendable (Handle?, UnsafeMutablePointer<Handle?>) -> Status
+  let instantiateGraph:
+    @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Handle?, UInt64) -> Status
+  let launchGraph: @convention(c) @Sendable (Handle?, Handle?) -> Status
+  let destroyGraph: @convention(c) @Sendable (Handle?) -> Status
+  let destroyExecutableGraph: @convention(c) @Sendable (Handle?) -> Status
   let createStream: @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, UInt32) -> Status
   let synchronizeStream: @convention(c) @Sendable (Handle?) -> Status
 
@@ -86,6 +93,12 @@ package struct Driver: Sendable {
     destroyEvent = try source.function("cuEventDestroy_v2")
     recordEvent = try source.function("cuEventRecord")
     synchronizeEvent = try source.function("cuEventSynchronize")
+    beginCapture = try source.function("cuStreamBeginCapture_v2")
+    endCapture = try source.function("cuStreamEndCapture")
+    instantiateGraph = try source.function("cuGraphInstantiateWithFlags")
+    launchGraph = try source.function("cuGraphLaunch")
+    destroyGraph = try source.function("cuGraphDestroy")
+    destroyExecutableGraph = try source.function("cuGraphExecDestroy")
     createStream = try source.function("cuStreamCreate")
     synchronizeStream = try source.function("cuStreamSynchronize")
   }

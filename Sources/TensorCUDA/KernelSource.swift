@@ -1,6 +1,7 @@
 // The kernels' text and how it becomes code for a device.
 
 import CUDAKernels
+import Files
 
 package import Tensor
 
@@ -10,13 +11,25 @@ package struct KernelFile: Sendable {
   package let name: String
   /// Its text.
   package let text: String
+  /// Its number among the files of the program.
+  private let index: Int32
+
+  /// PTX for compute capability 8.0 and later with the zero that ends it, as `cuModuleLoadData` takes it; nil where there is none.
+  ///
+  /// The driver compiles it, which takes seconds at the first start.
+  package var portableImage: [UInt8]? {
+    let file = cudaKernelFile(index)
+    guard let start = file.portable else { return nil }
+    let packed = Array(UnsafeRawBufferPointer(start: start, count: file.portableByteCount))
+    return (try? Gzip.unpacked(packed, maximumByteCount: 1 << 26)).map { $0 + [0] }
+  }
 
   /// All files but the prelude.
   package static let all: [KernelFile] = every.filter { $0.name != prelude.name }
 
   /// What every file begins with.
   package static let prelude: KernelFile =
-    every.first { $0.name == "prelude.cuh" } ?? KernelFile(name: "prelude.cuh", text: "")
+    every.first { $0.name == "prelude.cuh" } ?? KernelFile(name: "prelude.cuh", text: "", index: -1)
 
   /// The file of a name without its ending.
   static func named(_ name: String) -> KernelFile? { all.first { $0.name == name + ".cu" } }
@@ -24,7 +37,7 @@ package struct KernelFile: Sendable {
   private static let every: [KernelFile] = (0..<cudaKernelFileCount()).compactMap { index in
     let file = cudaKernelFile(index)
     guard let name = file.name, let text = file.text else { return nil }
-    return KernelFile(name: String(cString: name), text: String(cString: text))
+    return KernelFile(name: String(cString: name), text: String(cString: text), index: index)
   }
 
   /// Compiles the file for an architecture such as "sm_90a" or "compute_90".

@@ -14,6 +14,16 @@ extension OpCases {
     let ties = HostArray([4, 5], [1, 2, 2, 0, 0, 2, 1, 2, 0, 1, 0, 0, 0, 0, 0, 3, 3, 1, 3, 3])
     cases.append(
       crossEntropy(.given(ties), "of ties", targets: [2, 0, 4, 1], withGradient: true))
+    // Rows that count for nothing.
+    for withGradient in [true, false] {
+      for (rows, vocabulary) in [(1, 5), (4, 17), (4, 4104)] {
+        cases.append(
+          crossEntropy(
+            .normal([rows, vocabulary], deviation: 4), "[\(rows), \(vocabulary)], some ignored",
+            targets: (0..<rows).map { $0 % 2 == 0 ? Int(ignoredTarget) : 3 },
+            withGradient: withGradient))
+      }
+    }
     for (rows, hidden, vocabulary) in [(1, 1, 1), (3, 5, 17), (7, 3, 11), (1030, 2, 3), (0, 2, 3)] {
       cases += [true, false].map {
         linearCrossEntropy(rows: rows, hidden: hidden, vocabulary: vocabulary, needsWeight: $0)
@@ -51,10 +61,11 @@ extension OpCases {
       let (logits, targets) = (x[0], x[1])
       let nll = Tensor(uninitialized: [rows], logits.dtype.accumulation, backend: backend)
       let isCorrect = Tensor(uninitialized: [rows], .uint8, backend: backend)
-      launch(logits, targets, nll, isCorrect) {
+      let scale = Tensor.full([1], 0.125, dtype: logits.dtype.accumulation, like: logits)
+      launch(logits, targets, scale, nll, isCorrect) {
         backend.crossEntropy(
           logits: logits.destination, targets: targets.operand, rows: rows, columns: vocabulary,
-          gradientScale: withGradient ? 0.125 : nil, nll: nll.destination,
+          gradientScale: withGradient ? scale.operand : nil, nll: nll.destination,
           isCorrect: isCorrect.destination)
       }
       x = [logits, targets, nll, isCorrect]
@@ -77,7 +88,7 @@ extension OpCases {
       flops: products * Double(rows) * Double(hidden) * Double(vocabulary)
     ) { x in
       let result = Tensor.linearCrossEntropy(
-        hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
+        hidden: x[0], weight: x[1], targets: x[2], scale: lossScale(x[0]), needsHidden: true,
         needsWeight: needsWeight)
       return [result.nll] + [result.dHidden, result.dWeight].compactMap { $0 }
     } oracle: { x in
@@ -95,7 +106,7 @@ extension OpCases {
       termSize: 0.25
     ) { x in
       let result = Tensor.linearCrossEntropy(
-        hidden: x[0], weight: x[1], targets: x[2], scale: 0.125, needsHidden: true,
+        hidden: x[0], weight: x[1], targets: x[2], scale: lossScale(x[0]), needsHidden: true,
         needsWeight: true)
       return [result.nll, result.dHidden, result.dWeight].compactMap { $0?.cast(to: .bfloat16) }
     } oracle: { x in
@@ -104,6 +115,10 @@ extension OpCases {
       ) { Double(BFloat16(Float($0)).float) }
       return [result.nll, result.dHidden, result.dWeight]
     }
+  }
+
+  private static func lossScale(_ hidden: Tensor) -> Tensor {
+    Tensor.full([1], 0.125, dtype: hidden.dtype.accumulation, like: hidden)
   }
 
   private static func crossEntropyInputs(rows: Int, hidden: Int, vocabulary: Int) -> [OpInput] {

@@ -10,7 +10,8 @@ extension ReferenceOps {
     package let nll, isCorrect, dHidden, dWeight: HostArray
   }
 
-  /// Cross-entropy of logits: nll, whether the target is the (first) argmax, and (softmax − onehot)·scale.
+  /// Cross-entropy of logits: nll, whether the target is the (first) argmax, and (softmax − onehot)·scale; all 0 where the target
+  /// is torch's ignore_index.
   package static func crossEntropy(_ logits: HostArray, _ targets: [Int], scale: Double) -> (
     nll: HostArray, isCorrect: HostArray, dLogits: HostArray
   ) {
@@ -19,6 +20,10 @@ extension ReferenceOps {
     var nll = HostArray([targets.count], repeating: 0)
     var isCorrect = nll
     for (m, target) in targets.enumerated() {
+      if target == -100 {
+        for c in 0..<logits.columnCount { gradient[m, c] = 0 }
+        continue
+      }
       let row = (0..<logits.columnCount).map { logits[m, $0] }
       let largest = row.max() ?? 0
       nll[m] = log(row.reduce(0) { $0 + exp($1 - largest) }) + largest - row[target]

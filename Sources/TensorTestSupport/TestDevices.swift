@@ -43,6 +43,11 @@ package enum TestDevices {
     }
   }
 
+  /// Makes the instantiation of a graph fail after `calls` further ones by this thread; a negative number lets all succeed.
+  package static func failInstantiation(_ calls: Int32) {
+    emulator_fail("cuGraphInstantiateWithFlags", calls, 2)
+  }
+
   /// A new emulated GPU with the order of threads `ordinal`.
   package static func emulatedGPU(_ ordinal: Int, hasBLAS: Bool = true) throws(DeviceError)
     -> CUDABackend

@@ -56,6 +56,24 @@ struct GzipTests {
     #expect(try read(Self.long) == [String(repeating: "a", count: 300_000)])
   }
 
+  @Test("data in memory is unpacked as a whole, or refused")
+  func whole() throws {
+    #expect(
+      try Gzip.unpacked(Self.long, maximumByteCount: 300_000)
+        == [UInt8](repeating: UInt8(ascii: "a"), count: 300_000))
+    #expect(
+      try Gzip.unpacked(Self.rest + Self.rest, maximumByteCount: 100) == Array("threethree".utf8))
+    for (bytes, words) in [
+      (Self.long, "more than 299999 bytes"), (Array(Self.rest.dropLast()), "ends early"),
+      ([], "ends early"), ([1, 2, 3], "damaged"), (Self.rest + [0, 7], "something follows"),
+    ] {
+      let error = #expect(throws: FileError.self) {
+        try Gzip.unpacked(bytes, maximumByteCount: 299_999)
+      }
+      #expect(error?.description.contains(words) == true, "\(words): \(error?.description ?? "")")
+    }
+  }
+
   @Test("a file is gzip data by its first two bytes, not by its name")
   func plain() throws {
     #expect(try read([]) == [])

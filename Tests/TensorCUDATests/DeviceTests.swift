@@ -1,7 +1,9 @@
 // What the device does when something fails, and how its memory, its kernels and its products come about.
 
 import CUDAEmulator
+import Crypto
 import Files
+import Foundation
 import Tensor
 import TensorCUDA
 import TensorTestSupport
@@ -153,6 +155,12 @@ struct DeviceTests {
     let bytes = Tensor((0..<6).map { UInt8($0) }, shape: [2, 3], on: device)
     #expect(try bytes.transposed().doubles() == [0, 3, 1, 4, 2, 5])
     #expect(try bytes.gatheredRows(Tensor([Int32(1)], on: device)).doubles() == [3, 4, 5])
+    let quantized = QuantizedTensor(quantizing: Tensor.ones([8, 64], on: device))
+    for dtype in [DType.float32, .float64, .bfloat16] {
+      let x = Tensor.ones([2, 64], on: device).cast(to: dtype)
+      let y = Tensor.matmul(x, packed: .nf4(quantized), transposeWeight: true)
+      #expect(try y.doubles().allSatisfy { $0 == 64 })
+    }
     for dtype in [DType.float32, .bfloat16] {
       let x = Tensor.ones([64], on: device).cast(to: dtype)
       let ours = QuantizedTensor(quantizing: x)
@@ -201,11 +209,41 @@ struct CompiledKernelsTests {
     #expect(KernelFile.prelude.text.contains("__CUDACC_RTC__"))
   }
 
-  @Test("without a compiler a kernel that is not in the cache is an error with a hint")
+  @Test("without a compiler and without a portable form a kernel is an error with a hint")
   func noCompiler() throws {
     let kernels = CompiledKernels(nvrtc: nil, capability: 90, cacheFolder: nil)
-    let error = #expect(throws: DeviceError.self) { try kernels.image(of: KernelFile.all[0]) }
+    let error = #expect(throws: DeviceError.self) { try kernels.image(of: KernelFile.prelude) }
     #expect(error.map { "\($0)" }?.contains("pip install nvidia-cuda-nvrtc") == true)
+  }
+
+  @Test(
+    "without a compiler the driver is given PTX of the kernels' present text that every driver of CUDA 12 reads",
+    arguments: KernelFile.all.map(\.name))
+  func portable(_ name: String) throws {
+    let file = try #require(KernelFile.all.first { $0.name == name })
+    let image = try CompiledKernels(nvrtc: nil, capability: 90, cacheFolder: nil).image(of: file)
+    #expect(image.last == 0 && !image.dropLast().contains(0))
+    let text = String(decoding: image.dropLast(), as: UTF8.self)
+    var digest = SHA256()
+    for part in [KernelFile.prelude.text, file.text] { digest.update(data: Array(part.utf8)) }
+    let expected = digest.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    #expect(
+      text.hasPrefix("// \(expected)\n"), "run Scripts/portable-kernels: a kernel has been changed")
+    #expect(text.contains(".version 8.0\n") && text.contains(".target sm_80\n"))
+    #expect(text.contains(".visible .entry "))
+  }
+
+  @Test("the portable form has every kernel")
+  func portableKernels() throws {
+    let texts = KernelFile.all.compactMap(\.portableImage).map {
+      String(decoding: $0.dropLast(), as: UTF8.self)
+    }
+    let entries = texts.flatMap { $0.components(separatedBy: ".visible .entry ").dropFirst() }.map {
+      String($0.prefix { $0 != "(" })
+    }
+    var count: Int32 = 0
+    _ = emulator_kernels_run(&count)
+    #expect(entries.count == Int(count) && Set(entries).count == entries.count)
   }
 
   @Test(
@@ -239,9 +277,10 @@ struct CompiledKernelsTests {
     #expect(entries.count == 1 && entries[0].name.contains("norm-sm_80-"))
     let alone = CompiledKernels(nvrtc: nil, capability: 80, cacheFolder: folder)
     #expect(try alone.image(of: file) == image)
-    #expect(throws: DeviceError.self) {
+    // Of another architecture there is none, and the portable form is taken.
+    #expect(
       try CompiledKernels(nvrtc: nil, capability: 90, cacheFolder: folder).image(of: file)
-    }
+        == file.portableImage)
     try AtomicFile.write([1, 2, 3], to: FileSystem.join(folder, entries[0].name))
     #expect(try compiled.image(of: file) == image)
   }

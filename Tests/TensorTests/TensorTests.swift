@@ -1,6 +1,7 @@
 // The tensor value itself: shapes, views, reading back, and what must trap.
 
 import Glibc
+import Synchronization
 import Tensor
 import Testing
 
@@ -48,7 +49,7 @@ struct TensorTests {
     #expect(try x.squaredNorm().item().isNaN)
     #expect(try x.sumOfRows().doubles()[1].isNaN)
     let result = Tensor.linearCrossEntropy(
-      hidden: x, weight: Tensor.ones([4, 3]), targets: Tensor([0, 1] as [Int32]), scale: 1,
+      hidden: x, weight: Tensor.ones([4, 3]), targets: Tensor([0, 1] as [Int32]), scale: .ones([1]),
       needsHidden: true, needsWeight: true)
     let nll = try result.nll.doubles()
     #expect(nll[0].isNaN && nll[1].isFinite)
@@ -64,6 +65,27 @@ struct TensorTests {
       }
       let (one, two, three) = (try bits(1), try bits(2), try bits(3))
       precondition(one == two && one == three && one.count > 30)
+    }
+  }
+
+  @Test("threads that go through parts of their own and help with the others' take every task once")
+  func streamParts() {
+    for (tasks, workers) in [(0, 3), (1, 2), (5, 3), (64, 2), (1001, 7)] {
+      let parts = StreamParts(tasks, workers: workers)
+      // The first thread stops half-way, the last one does what is left, its own part from the front.
+      var taken: [Int] = []
+      for _ in 0..<tasks / workers / 2 { taken += parts.take(for: 0).map { [$0] } ?? [] }
+      #expect(taken == Array(0..<tasks / workers / 2))
+      while let task = parts.take(for: workers - 1) { taken.append(task) }
+      #expect(taken.sorted() == Array(0..<tasks))
+      #expect((0..<workers).allSatisfy { parts.take(for: $0) == nil })
+    }
+    for _ in 0..<20 {
+      let counts = (0..<4000).map { _ in Counter() }
+      parallelStreams(counts.count * 3, grain: 3) { range in
+        for index in range where index % 3 == 0 { counts[index / 3].add() }
+      }
+      #expect(counts.allSatisfy { $0.value == 1 })
     }
   }
 
@@ -86,7 +108,8 @@ struct TensorTests {
     }
     await #expect(processExitsWith: .failure) {
       _ = Tensor.linearCrossEntropy(
-        hidden: .zeros([1, 2]), weight: .zeros([3, 2]), targets: Tensor([Int32(3)]), scale: 1,
+        hidden: .zeros([1, 2]), weight: .zeros([3, 2]), targets: Tensor([Int32(3)]),
+        scale: .ones([1]),
         needsHidden: false, needsWeight: false)
     }
     await #expect(processExitsWith: .failure) {
@@ -145,4 +168,11 @@ struct TensorTests {
     await #expect(processExitsWith: .failure) { _ = try Tensor.zeros([2]).array(of: Double.self) }
     await #expect(processExitsWith: .failure) { _ = Tensor.zeros([2], dtype: .int32).sigmoid() }
   }
+}
+
+/// A number that threads add to.
+private final class Counter: Sendable {
+  private let count = Mutex(0)
+  var value: Int { count.withLock { $0 } }
+  func add() { count.withLock { $0 += 1 } }
 }

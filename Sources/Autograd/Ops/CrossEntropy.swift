@@ -13,11 +13,11 @@ public struct LossStatistics: Sendable {
 
 /// loss = Σ_m nll_m · scale,  nll_m = −log softmax(hidden[rows[m]]·Wᵀ)[targets[m]]
 ///
-/// hidden [N, C], W [V, C], rows and targets int32 [M] → scalar. Keeps the gradients of its inputs.
+/// hidden [N, C], W [V, C], rows and targets int32 [M], of which ``ignoredTarget`` counts for nothing, scale one number in the
+/// accumulation type of hidden → scalar. Keeps the gradients of its inputs.
 package struct LinearCrossEntropy: Primitive {
   package static let name = "linear_cross_entropy"
-  let rows, targets: Tensor
-  let scale: Double
+  let rows, targets, scale: Tensor
   let observe: Observer
 
   /// Receives the statistics during forward.
@@ -30,7 +30,7 @@ package struct LinearCrossEntropy: Primitive {
   }
 
   /// The loss of `targets` at `rows`, times `scale`.
-  package init(rows: Tensor, targets: Tensor, scale: Double, observe: Observer) {
+  package init(rows: Tensor, targets: Tensor, scale: Tensor, observe: Observer) {
     self.rows = rows
     self.targets = targets
     self.scale = scale
@@ -50,14 +50,15 @@ package struct LinearCrossEntropy: Primitive {
       scale: scale, needsHidden: needs[0], needsWeight: needs[1])
     observe.statistics = LossStatistics(nll: result.nll, isCorrect: result.isCorrect)
     return (
-      result.nll.sum().scaled(by: scale),
+      result.nll.sum() * scale.reshaped([]),
       Residuals(hiddenShape: x[0].shape, dHidden: result.dHidden, dWeight: result.dWeight)
     )
   }
 
   /// dHidden[rows[m]] = dy·scale·(softmax − onehot)·W,  dW = dy·scale·(softmax − onehot)ᵀ·hidden
   package func backward(_ dy: Tensor, _ kept: Residuals, into gradients: inout InputGradients) {
-    let factor = (try? dy.item()) ?? .nan
+    // Asking for the number would wait for the device.
+    let factor = gradients.startsFromOne ? 1 : (try? dy.item()) ?? .nan
     if let dHidden = kept.dHidden {
       gradients.accumulateScattered(
         0, dy: factor == 1 ? dHidden : dHidden.scaled(by: factor), ids: rows,
@@ -74,6 +75,15 @@ package struct LinearCrossEntropy: Primitive {
 /// hidden [N, C], weight [V, C], rows and targets int32 [M] → scalar loss = scale·Σ_m nll_m
 public func linearCrossEntropy(
   hidden: Variable, weight: Variable, rows: Tensor, targets: Tensor, scale: Double
+) -> (loss: Variable, statistics: LossStatistics) {
+  let scale = Tensor.full([1], scale, dtype: hidden.dtype.accumulation, like: hidden.value)
+  return linearCrossEntropy(
+    hidden: hidden, weight: weight, rows: rows, targets: targets, scale: scale)
+}
+
+/// The same with the scale in the device's memory: one number in the accumulation type of hidden.
+package func linearCrossEntropy(
+  hidden: Variable, weight: Variable, rows: Tensor, targets: Tensor, scale: Tensor
 ) -> (loss: Variable, statistics: LossStatistics) {
   let observer = LinearCrossEntropy.Observer()
   let loss = hidden.tape.record(

@@ -20,6 +20,9 @@ void emulator_fail(const char *name, int calls, int status);
 /// Gives the device attribute of a number a value for this thread; a negative one is the attribute's own again.
 void emulator_attribute(int attribute, int value);
 
+/// Bytes that this thread may take from now on, beside what it gives back; a negative number lifts the bound.
+void emulator_memory(long long bytes);
+
 /// Number of descriptions and handles of cuBLASLt that this thread has made, less those that it has destroyed.
 int emulator_descriptions(void);
 

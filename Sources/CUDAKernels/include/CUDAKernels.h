@@ -10,6 +10,10 @@ typedef struct {
   const char *text;
   /// Bytes of the text.
   size_t byteCount;
+  /// PTX of it (Scripts/portable-kernels), as gzip data; NULL for the prelude.
+  const unsigned char *portable;
+  /// Bytes of these.
+  size_t portableByteCount;
 } CUDAKernelFile;
 
 /// The file `index`, from 0 to ``cudaKernelFileCount`` − 1; that of another index has no name.

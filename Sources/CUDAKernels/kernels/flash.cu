@@ -90,6 +90,7 @@ DEV void flash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *out, float *ls
   bf16 *sk = sq + TILE * PITCH<D>, *sv = sk + KEYS * PITCH<D>;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], first_key = tiles[3 * blockIdx.x + 2];
+  if (begin >= end) return;  // an empty tile, as lists of a constant length have
   const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), keys = end + a.key_offset;
   fetch<D, TILE, 128>(sq, q, a.heads, head, begin, end);
   fetch<D, KEYS, 128>(sk, k, a.kv_heads, kv_head, first_key, keys);
@@ -186,6 +187,7 @@ DEV void flash_dq(const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v,
   bf16 *sdo = sq + TILE * PITCH<D>, *stages = sdo + TILE * PITCH<D>;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], first_key = tiles[3 * blockIdx.x + 2];
+  if (begin >= end) return;  // an empty tile, as lists of a constant length have
   const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
   auto fetch_stage = [&](int stage, int k0) {
     bf16 *sk = stages + stage * 2 * KEYS * PITCH<D>;
@@ -253,6 +255,7 @@ DEV void flash_dkv(const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v
   float *levels = reinterpret_cast<float *>(stages + STAGES * 2 * ROWS * PITCH<D>);  // [STAGES, 2, ROWS]
   const int warp = threadIdx.x >> 5 & 3, column = (threadIdx.x >> 7) * W, lane = threadIdx.x & 31;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], last = tiles[3 * blockIdx.x + 2];
+  if (begin >= end) return;
   const int kv_head = blockIdx.y, group = a.heads / a.kv_heads, row = begin + warp * 16;
   const int steps = (last - begin + ROWS - 1) / ROWS, total = steps * group;
   auto fetch_stage = [&](int stage, int step) {

@@ -1,10 +1,13 @@
 // Cross-entropy, random numbers, dropout, AdamW.
 #include "prelude.cuh"
 
-/// Softmax cross-entropy of a row of logits; a block of 256 a row. With `write` the logits become
-/// (softmax − onehot)·scale. A target beyond the row gives NaN.
+/// The target of a row that counts for nothing.
+constexpr int IGNORED = -100;
+
+/// Softmax cross-entropy of a row of logits; a block of 256 a row. With a scale, one number, the logits become
+/// (softmax − onehot)·scale. Of an ignored row nll, correct and the gradient are 0; another target beyond the row gives NaN.
 template <class T>
-DEV void cross_entropy(T *logits, const int32_t *targets, int columns, int write, double gradient_scale,
+DEV void cross_entropy(T *logits, const int32_t *targets, int columns, const Compute<T> *gradient_scale,
                        Compute<T> *nll, uint8_t *correct) {
   using C = Compute<T>;
   __shared__ C largest_of[8];
@@ -13,11 +16,22 @@ DEV void cross_entropy(T *logits, const int32_t *targets, int columns, int write
   const int target = targets[blockIdx.x], lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const bool known = target >= 0 && target < columns;
   const C nan = C(bits_to_float(0x7fffffffu));
+  C v[LANES<T>];
   const C target_logit = known ? up(row[target]) : nan;
   const bool packed = columns % LANES<T> == 0 && is_aligned(logits);
+  if (target == IGNORED) {
+    if (threadIdx.x == 0) {
+      nll[blockIdx.x] = C(0);
+      correct[blockIdx.x] = 0;
+    }
+    if (!gradient_scale) return;
+    for (int j = 0; j < LANES<T>; ++j) v[j] = C(0);
+    for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) store(row + c, columns - c, packed, v);
+    return;
+  }
 
   // The largest logit, and whether a column before the target has as large a one.
-  C v[LANES<T>], largest = up(row[0]);
+  C largest = up(row[0]);
   int earlier = 0;
   for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
     load(row + c, columns - c, packed, v);
@@ -54,8 +68,8 @@ DEV void cross_entropy(T *logits, const int32_t *targets, int columns, int write
     nll[blockIdx.x] = log_(total) - (target_logit - largest);
     correct[blockIdx.x] = known && target_logit == largest && !earlier;
   }
-  if (!write) return;
-  const C inverse = C(1) / total, scale = known ? C(gradient_scale) : nan;
+  if (!gradient_scale) return;
+  const C inverse = C(1) / total, scale = known ? *gradient_scale : nan;
   for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
     load(row + c, columns - c, packed, v);
 #pragma unroll
@@ -67,9 +81,9 @@ DEV void cross_entropy(T *logits, const int32_t *targets, int columns, int write
   }
 }
 #define CROSS_ENTROPY(T, S)                                                                          \
-  KERNEL(256, cross_entropy_##S)(T *logits, const int32_t *targets, int columns, int write, double gradient_scale, \
-                                 Compute<T> *nll, uint8_t *correct) {                                \
-    cross_entropy(logits, targets, columns, write, gradient_scale, nll, correct);                    \
+  KERNEL(256, cross_entropy_##S)(T *logits, const int32_t *targets, int columns,                      \
+                                 const Compute<T> *gradient_scale, Compute<T> *nll, uint8_t *correct) { \
+    cross_entropy(logits, targets, columns, gradient_scale, nll, correct);                           \
   }                                                                                                  \
   EXPORT(cross_entropy_##S)
 FOR_FLOATS(CROSS_ENTROPY)
@@ -139,11 +153,13 @@ FOR_FLOATS(UNIFORM)
 FOR_FLOATS(NORMAL)
 
 /// y ← x·mask / (1 − p). Element i looks at 16 bits: half i mod 2 of word (i mod 8) / 2 of block i / 8; below the
-/// threshold it is dropped.
+/// threshold it is dropped. Where there is an advance, the stream is used so much further than its offset says.
 #define DROPOUT(T, S)                                                                                \
-  KERNEL(256, dropout_##S)(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream) { \
+  KERNEL(256, dropout_##S)(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream, \
+                           const uint32_t *advance) {                                                \
     const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                            \
     if (8 * block >= n) return;                                                                      \
+    if (advance) stream.offset += *advance;                                                          \
     uint32_t w[4];                                                                                   \
     philox(stream, block, w);                                                                        \
     const Compute<T> kept = Compute<T>(factor);                                                      \

@@ -93,7 +93,7 @@ package final class ActivationPlanner {
 
   /// What the blocks keep for a micro-batch.
   package func checkpointing(for batch: TrainingBatch) -> Checkpointing {
-    checkpointing(for: BatchSize(tokens: batch.tokens.count, trained: batch.trainedTokenCount))
+    checkpointing(for: batch.size)
   }
 
   /// What the blocks keep for a micro-batch of `size`.

@@ -35,6 +35,8 @@ package final class BufferPool: Sendable {
   }
   private let state = Mutex(State())
   private let source: any MemorySource
+  /// Whether nothing is given back before the pool goes: its addresses are known elsewhere.
+  private let growsOnly: Bool
 
   /// Bytes that may be reserved beyond the largest need.
   private static let slack = 64 << 20
@@ -43,8 +45,14 @@ package final class BufferPool: Sendable {
   static let hugePageSize = 2 << 20
   static let largeSize = 4 << 20
 
-  /// An empty pool over the memory of `source`: the process's own unless told otherwise.
-  package init(source: any MemorySource = HeapMemory()) { self.source = source }
+  /// An empty pool over the memory of `source`: the process's own unless told otherwise. One that only grows gives nothing back
+  /// while it is there.
+  package init(source: any MemorySource = HeapMemory(), growsOnly: Bool = false) {
+    self.source = source
+    self.growsOnly = growsOnly
+  }
+
+  deinit { trim() }
 
   /// Rounds up to the next class: eight classes for each power of two, at least 64 bytes.
   package static func sizeClass(_ byteCount: Int) -> Int {
@@ -70,6 +78,7 @@ package final class BufferPool: Sendable {
     if let reused { return reused }
     for attempt in 0..<2 {
       if let address = source.take(size) { return Buffer(address: address, byteCount: size) }
+      if growsOnly { break }
       if attempt == 0 { trim() }
     }
     state.withLock { state in
@@ -87,6 +96,7 @@ package final class BufferPool: Sendable {
       count(size, in: &state)
       return (Buffer(address: address, byteCount: size), [])
     }
+    if growsOnly { return (takeLarger(size, from: &state), []) }
     let need = max(state.need, state.statistics.liveByteCount + size)
     let limit = min(need + BufferPool.slack, state.limit ?? .max)
     if state.statistics.reservedByteCount + size > limit {
@@ -115,6 +125,22 @@ package final class BufferPool: Sendable {
     state.statistics.reservedByteCount += size
     count(size, in: &state)
     return (nil, surplus)
+  }
+
+  /// The smallest waiting buffer that is larger than `size` and at most twice as large; nil where one more is to be taken.
+  private func takeLarger(_ size: Int, from state: inout State) -> Buffer? {
+    let larger = state.shelves.filter {
+      $0.key > size && $0.key <= 2 * size && !$0.value.addresses.isEmpty
+    }
+    .keys.min()
+    if let larger, let address = state.shelves[larger]?.addresses.popLast() {
+      count(larger, in: &state)
+      return Buffer(address: address, byteCount: larger)
+    }
+    state.statistics.missCount += 1
+    state.statistics.reservedByteCount += size
+    count(size, in: &state)
+    return nil
   }
 
   /// Counts `size` bytes as live.

@@ -2,7 +2,7 @@
 
 extension CPUBackend: LossKernels {
   package func crossEntropy(
-    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Double?,
+    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
     nll: Destination, isCorrect: Destination
   ) {
     dispatch(
@@ -18,7 +18,7 @@ private struct CrossEntropyKernel: FloatKernel {
   let targets: Operand
   let rows: Int
   let columns: Int
-  let gradientScale: Double?
+  let gradientScale: Operand?
   let nll: Destination
   let isCorrect: Destination
 
@@ -26,11 +26,16 @@ private struct CrossEntropyKernel: FloatKernel {
   func run<T: KernelElement>(_ type: T.Type) {
     let (base, targets) = (logits.pointer(T.self), targets.pointer(Int32.self))
     let (nll, isCorrect) = (nll.pointer(T.Compute.self), isCorrect.pointer(UInt8.self))
-    let (columns, gradientScale) = (columns, gradientScale)
+    let (columns, scale) = (columns, gradientScale?.pointer(T.Compute.self).pointee)
     parallelFor(rows, grain: CPUBackend.rowGrain(columns: columns)) { range in
       for m in range {
         let row = base + m * columns
         let target = Int(targets[m])
+        if targets[m] == ignoredTarget {
+          (nll[m], isCorrect[m]) = (0, 0)
+          if scale != nil { row.update(repeating: T(compute: 0), count: columns) }
+          continue
+        }
         precondition(
           target >= 0 && target < columns, "crossEntropy: target \(target) of \(columns)")
         let largest = T.largest(of: row, count: columns)
@@ -39,8 +44,7 @@ private struct CrossEntropyKernel: FloatKernel {
         let targetLogit = row[target].compute
         nll[m] = logSum - (targetLogit - largest)
         isCorrect[m] = targetLogit == largest && isFirst(row, target, largest) ? 1 : 0
-        if let gradientScale {
-          let scale = T.Compute(gradientScale)
+        if let scale {
           T.scaleExponentials(
             row, minus: largest, by: T.Compute(1 / total) * scale, count: columns)
           // From the logit, not from what was just written: a bfloat16 is rounded once.

@@ -3,29 +3,28 @@
 import Glibc
 
 extension CPUBackend: RandomKernels {
-  package func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream) {
-    draw(y, stream) { words in
-      // 24 bits for float32 and float64 alike, so both types get the same numbers.
-      var values = SIMD4<Double>.zero
-      for i in 0..<4 { values[i] = low + (high - low) * Double(words[i] >> 8) * 0x1p-24 }
-      return values
-    }
-  }
-
-  package func normal(
-    _ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream
-  ) {
-    // Box & Muller: two uniforms, the first never 0, give two normals.
-    draw(y, stream) { words in
-      var values = SIMD4<Double>.zero
-      for pair in 0..<2 {
-        let u = (Double(words[2 * pair]) + 1) * 0x1p-32
-        let angle = 2 * Double.pi * Double(words[2 * pair + 1]) * 0x1p-32
-        let radius = (-2 * log(u)).squareRoot()
-        values[2 * pair] = mean + standardDeviation * radius * cos(angle)
-        values[2 * pair + 1] = mean + standardDeviation * radius * sin(angle)
+  package func random(_ y: Destination, _ distribution: Distribution, stream: RandomStream) {
+    switch distribution {
+    case .uniform(let low, let high):
+      draw(y, stream) { words in
+        // 24 bits for float32 and float64 alike, so both types get the same numbers.
+        var values = SIMD4<Double>.zero
+        for i in 0..<4 { values[i] = low + (high - low) * Double(words[i] >> 8) * 0x1p-24 }
+        return values
       }
-      return values
+    case .normal(let mean, let standardDeviation):
+      // Box & Muller: two uniforms, the first never 0, give two normals.
+      draw(y, stream) { words in
+        var values = SIMD4<Double>.zero
+        for pair in 0..<2 {
+          let u = (Double(words[2 * pair]) + 1) * 0x1p-32
+          let angle = 2 * Double.pi * Double(words[2 * pair + 1]) * 0x1p-32
+          let radius = (-2 * log(u)).squareRoot()
+          values[2 * pair] = mean + standardDeviation * radius * cos(angle)
+          values[2 * pair + 1] = mean + standardDeviation * radius * sin(angle)
+        }
+        return values
+      }
     }
   }
 

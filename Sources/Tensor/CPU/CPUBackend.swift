@@ -22,3 +22,7 @@ package final class CPUBackend: Backend {
   /// Rows handled by one task of a kernel that works on rows of `columns` elements.
   static func rowGrain(columns: Int) -> Int { max(1, elementwiseGrain / max(columns, 1)) }
 }
+
+extension CPUBackend: RecordingKernels {
+  package func makeRecorder() -> (any WorkRecorder)? { nil }
+}

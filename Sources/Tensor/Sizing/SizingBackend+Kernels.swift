@@ -189,16 +189,13 @@ extension SizingBackend: EmbeddingKernels {
 
 extension SizingBackend: LossKernels {
   package func crossEntropy(
-    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Double?,
+    logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
     nll: Destination, isCorrect: Destination
   ) {}
 }
 
 extension SizingBackend: RandomKernels {
-  package func uniform(_ y: Destination, low: Double, high: Double, stream: RandomStream) {}
-  package func normal(
-    _ y: Destination, mean: Double, standardDeviation: Double, stream: RandomStream
-  ) {}
+  package func random(_ y: Destination, _ distribution: Distribution, stream: RandomStream) {}
   package func dropout(
     _ x: Operand, probability: Double, stream: RandomStream, into y: Destination
   ) {}
@@ -208,4 +205,8 @@ extension SizingBackend: OptimizerKernels {
   package func adamW(_ updates: [AdamWUpdate]) {}
   package func squaredNorms(_ xs: [Operand], into y: Destination) {}
   package func scaleAll(_ xs: [Destination], by alpha: Double) {}
+}
+
+extension SizingBackend: RecordingKernels {
+  package func makeRecorder() -> (any WorkRecorder)? { nil }
 }

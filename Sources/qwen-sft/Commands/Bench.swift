@@ -27,6 +27,10 @@ struct Bench: ParsableCommand {
   @Option(
     help: ArgumentHelp("Memory of the whole program with auto, such as 4GB.", valueName: "size"))
   var memoryBudget: MemorySize?
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help: "On a GPU, queue the recorded work of one step for the others.")
+  var recordSteps = true
   @Option(help: ArgumentHelp("Measure generation of so many tokens instead.", valueName: "n"))
   var decode: Int?
   @Option(help: ArgumentHelp("Tokens of the prompt with --decode.", valueName: "n"))
@@ -52,7 +56,7 @@ struct Bench: ParsableCommand {
     let start = clock.now
     let network = try Session.model(
       folder, adapter: try adapter.folder(isOffline: model.offline), precision: precision,
-      placement: decode == nil ? .owned : .mapped, on: device)
+      placement: decode == nil ? .owned : nil, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =
       try decode.map { try measureDecoding(network, newTokens: $0) }
@@ -74,6 +78,7 @@ struct Bench: ParsableCommand {
     benchmark.batch = batch
     benchmark.steps = steps
     benchmark.trainedShare = trainedShare
+    benchmark.recordsSteps = recordSteps
     benchmark.gradientCheckpointing = try CheckpointingMode.resolved(
       gradientCheckpointing, budget: memoryBudget, on: device)
     let result = try benchmark.run(network, on: device)

@@ -106,6 +106,13 @@ struct TrainOptions: ParsableArguments {
     help: "Put rows together up to --max_seq_length tokens; each still sees itself alone.")
   var packing = TrainingConfig.defaults.packing
 
+  @Flag(
+    inversion: .prefixedNo, exclusivity: .chooseLast,
+    help:
+      "With --packing on a GPU, fill micro-batches to a constant size and queue the work of one for the others."
+  )
+  var recordSteps = TrainingConfig.defaults.recordsSteps
+
   @Option(
     help: ArgumentHelp(
       "Rows to evaluate on, JSONL or JSON; several may follow.", valueName: "file"))
@@ -266,6 +273,7 @@ struct TrainOptions: ParsableArguments {
     config.saveSteps = saveSteps
     config.saveTotalLimit = saveTotalLimit
     config.packing = packing
+    config.recordsSteps = recordSteps
     config.valSize = valSize
     config.evalStrategy = evalStrategy
     config.evalSteps = evalSteps
