@@ -74,6 +74,8 @@ package final class RecordedPasses {
         Tensor.full($0.shape, 0, dtype: $0.value.dtype.accumulation, like: $0.value)
       }
       addresses = gradients.map(\.operand.address)
+      // A first step of one micro-batch adds nothing to a gradient, and kernels are better loaded before they are recorded.
+      if var sum = gradients.first { sum.accumulate(sum) }
       recordZeroing()
     } else if zeroing?.replay(documents: [], advance: 0) != true {
       zero()

@@ -70,7 +70,6 @@ DEV void attention(const T *q, const T *k, const T *v, T *out, Compute<T> *lse, 
   const int dim = a.dim, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   C *tile = sq + ROWS<C> * dim, *weights = tile + STEP * (dim + 1) + warp * PER_WARP<C> * STEP;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], first_key = tiles[3 * blockIdx.x + 2];
-  if (begin >= end) return;  // an empty tile, as lists of a constant length have
   const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), keys = end + a.key_offset;
   const int first = begin + warp * PER_WARP<C>;
   const C negative = -C(bits_to_float(0x7f800000u));
@@ -137,7 +136,6 @@ DEV void attention_dq(const T *dout, const T *q, const T *k, const T *v, const C
   C *sdo = sq + ROWS<C> * dim, *tile = sdo + ROWS<C> * dim;
   C *weights = tile + STEP * (dim + 1) + warp * PER_WARP<C> * STEP;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], first_key = tiles[3 * blockIdx.x + 2];
-  if (begin >= end) return;  // an empty tile, as lists of a constant length have
   const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), first = begin + warp * PER_WARP<C>;
   load_tile(sq, dim, q, a.heads, head, dim, begin, end, ROWS<C>);
   load_tile(sdo, dim, dout, a.heads, head, dim, begin, end, ROWS<C>);
@@ -190,7 +188,6 @@ DEV void attention_dkv(const T *dout, const T *q, const T *k, const T *v, const 
   C *sv = sk + ROWS<C> * dim, *tile = sv + ROWS<C> * dim;
   C *weights = tile + STEP * (dim + 1) + warp * PER_WARP<C> * STEP;
   const int begin = tiles[3 * blockIdx.x], end = tiles[3 * blockIdx.x + 1], last = tiles[3 * blockIdx.x + 2];
-  if (begin >= end) return;
   const int kv_head = blockIdx.y, first = begin + warp * PER_WARP<C>;
   load_tile(sk, dim, k, a.kv_heads, kv_head, dim, begin, end, ROWS<C>);
   load_tile(sv, dim, v, a.kv_heads, kv_head, dim, begin, end, ROWS<C>);
