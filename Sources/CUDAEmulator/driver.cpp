@@ -277,6 +277,9 @@ int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long lo
   CALL * executable = new Graph(*static_cast<Graph *>(graph));
   return 0;
 }
+int cuGraphUpload(void *executable, void *stream) {
+  CALL return executable && isCurrent(stream) ? 0 : 400;
+}
 int cuGraphLaunch(void *executable, void *stream) {
   CALL if (!isCurrent(stream)) return 400;
   for (auto &node : static_cast<Graph *>(executable)->nodes)
@@ -376,6 +379,7 @@ void *emulator_symbol(const char *name) {
       ENTRY(cuEventDestroy_v2), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize), ENTRY(cuEventElapsedTime),
       ENTRY(cuGetErrorString),
       ENTRY(cuStreamBeginCapture_v2), ENTRY(cuStreamEndCapture), ENTRY(cuGraphInstantiateWithFlags), ENTRY(cuGraphLaunch),
+      ENTRY(cuGraphUpload),
       ENTRY(cuGraphDestroy), ENTRY(cuGraphExecDestroy),
   };
   for (const auto &entry : table)

@@ -85,6 +85,12 @@ public final class QwenDecoder: Module {
     ["embed_tokens": embedTokens, "layers": layers, "norm": norm]
   }
 
+  /// Makes the tables of angles that a batch needs, as a pass would.
+  package func prepareTables(for batch: TokenBatch, like reference: Tensor) {
+    _ = rotary.tables(
+      positions: batch.positionCount, dtype: computeDType ?? reference.dtype, like: reference)
+  }
+
   /// The normalised hidden state of every token.  → [N, C]
   package func callAsFunction(
     _ batch: TokenBatch, on tape: Tape, caches: [KVCache], checkpointing: Checkpointing,

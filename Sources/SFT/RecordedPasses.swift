@@ -50,6 +50,11 @@ package final class RecordedPasses {
   private var valueAddresses: [UInt] = []
   private var zeroing: (any RecordedWork)?
   private var entries: [Key: Entry] = [:]
+  private var voidCount = 0
+  /// Why nothing is recorded any more; nil while it is.
+  package private(set) var problem: String?
+  /// Recordings that may be made void one after another, for want of memory, before no more are made.
+  private static let voidLimit = 4
   /// How many passes were replayed.
   package private(set) var replayCount = 0
 
@@ -94,12 +99,21 @@ package final class RecordedPasses {
   package func end() {
     guard gradients.isEmpty, !addresses.isEmpty else { return }
     gradients = parameters.compactMap { $0.gradient.take() }
-    requireSamePlaces(gradients)
+    if gradients.map(\.operand.address) != addresses {
+      // Somebody has cleared or replaced them.
+      (gradients, addresses, entries, zeroing) = ([], [], [:], nil)
+    }
   }
 
   private func recordZeroing() {
     zeroing = recorder?.record { self.zero() }
-    if zeroing == nil { recorder = nil }
+    if zeroing == nil { giveUp() }
+  }
+
+  /// Records no more: passes that run have the memory then.
+  private func giveUp() {
+    if let recorder { problem = recorder.problem ?? "there is too little memory" }
+    (entries, zeroing, recorder) = ([:], nil, nil)
   }
 
   private func zero() {
@@ -132,11 +146,13 @@ package final class RecordedPasses {
       }
       let advance = UInt32(truncatingIfNeeded: (randomness?.pass ?? 0) - entry.pass)
       if entry.work.replay(documents: batch.tokens.documents, advance: advance) {
-        replayCount += 1
+        (replayCount, voidCount) = (replayCount + 1, 0)
         return entry.result
       }
-      // It has no room for so many documents; the next one has.
+      // It has no room for so many documents, or its memory was wanted; the next one has both.
       entries[key] = nil
+      voidCount += 1
+      if voidCount > Self.voidLimit { giveUp() }
     }
     return nil
   }
@@ -145,6 +161,8 @@ package final class RecordedPasses {
     _ batch: TrainingBatch, _ key: Key, _ randomness: Randomness?, _ scale: Tensor
   ) -> Entry? {
     guard entries.count < Self.limit, let recorder else { return nil }
+    // A table that was made while it is recorded would stay, and never be filled.
+    model.model.prepareTables(for: batch.tokens, like: model.reference)
     var result: Result?
     let work = recorder.record {
       let pass = TrainingPass(
@@ -154,8 +172,7 @@ package final class RecordedPasses {
     }
     requireSamePlaces(parameters.compactMap(\.gradient))
     guard let work, let result else {
-      // Most likely for want of memory, which passes that run have for themselves then.
-      (entries, zeroing, self.recorder) = ([:], nil, nil)
+      giveUp()
       return nil
     }
     let entry = Entry(

@@ -34,6 +34,7 @@ public final class Trainer {
   /// Whether this run has made a step, and whether the gradients are those of recorded passes.
   private var hasStepped = false
   private var hasRecordedGradients = false
+  private var hasNotedProblem = false
 
   /// Prepares a run: the model has its adapter (or all parameters) marked as trained already.
   ///
@@ -149,6 +150,7 @@ public final class Trainer {
         hasStepped = true
       }
       clearGradients()
+      noteProblem()
       // 3. Report.
       let seconds = (clock.now - stepStart).inSeconds
       tokensOfRun += sums.tokens
@@ -211,9 +213,9 @@ public final class Trainer {
       }
       sums.tokens += micro.reduce(0) { $0 + $1.inputIDs.count }
       sums.places += micro.map { "\($0.file):\($0.line)" }
-      let padding = self.recorded.map { _ in
-        BatchPadding(bins: bins[index].count, capacity: binCapacity)
-      }
+      let padding =
+        self.recorded == nil || self.recorded?.problem != nil
+        ? nil : BatchPadding(bins: bins[index].count, capacity: binCapacity)
       guard let batch = TrainingBatch(micro, padding: padding, on: device) else { continue }
       let randomness = Randomness(
         seed: config.seed, pass: step * config.gradientAccumulationSteps + index)
@@ -247,6 +249,13 @@ public final class Trainer {
 
   /// How many micro-batches were replayed.
   package var replayedPassCount: Int { recorded?.replayCount ?? 0 }
+
+  /// Says once why micro-batches are not recorded.
+  private func noteProblem() {
+    guard let problem = recorded?.problem, !hasNotedProblem else { return }
+    hasNotedProblem = true
+    observe(.notice("steps are not recorded: \(problem)"))
+  }
 
   private func clearGradients() {
     if hasRecordedGradients { recorded?.end() }

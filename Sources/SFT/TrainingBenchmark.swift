@@ -21,6 +21,8 @@ public struct TrainingBenchmark: Sendable {
     public var poolMisses: [Int] = []
     /// Steps whose forward and backward were recorded work.
     public var replayedSteps = 0
+    /// Why steps were not recorded where the device records; nil where they were.
+    public var recordingProblem: String?
   }
 
   /// Tokens of a row, rows of a step, and steps.
@@ -103,6 +105,7 @@ public struct TrainingBenchmark: Sendable {
       result.poolMisses.append(device.memory.missCount - misses)
     }
     result.replayedSteps = recorded?.replayCount ?? 0
+    result.recordingProblem = recorded?.problem
     let best = (result.stepSeconds.dropFirst().min() ?? result.stepSeconds.first) ?? .infinity
     result.tokensPerSecond = Double(tokens * batch) / best
     return result

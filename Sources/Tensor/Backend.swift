@@ -379,6 +379,8 @@ package protocol WorkRecorder: AnyObject {
   /// Records the kernels of `body`, which do not run: the first `replay` runs them. Nil where the body does what cannot be
   /// recorded (it waits, copies from or to the host, or draws random numbers other than for dropout); nothing has run then.
   func record(_ body: () -> Void) -> (any RecordedWork)?
+  /// Why the last body could not be recorded; nil where it was.
+  var problem: String? { get }
 }
 
 /// Kernels that can be queued again, on the same memory. The caller keeps alive what they read and write.

@@ -6,7 +6,10 @@ extension CUDABackend: MemoryKernels {
   package func allocate(byteCount: Int) -> Buffer {
     let taken =
       if let recording { recording.buffer(byteCount) } else { pool.buffer(byteCount: byteCount) }
-    if let taken { return taken }
+    if let taken {
+      if recording == nil { keepToLimit() }
+      return taken
+    }
     // What recordings hold can be had again.
     if recording == nil, recordedMemory.reclaim(), let buffer = pool.buffer(byteCount: byteCount) {
       return buffer
@@ -20,6 +23,16 @@ extension CUDABackend: MemoryKernels {
       ))
     // Nothing is queued after a failure, so nobody follows this address.
     return Buffer(address: 0, byteCount: byteCount)
+  }
+
+  /// Gives the memory of recordings back where it and that of work that runs are more than the limit.
+  private func keepToLimit() {
+    let recorded = recordedMemory.byteCount
+    if recorded > 0, let limit = recordedMemory.limit,
+      pool.statistics.reservedByteCount + recorded > limit
+    {
+      _ = recordedMemory.reclaim()
+    }
   }
 
   package func release(_ buffer: Buffer) {
@@ -127,7 +140,8 @@ extension CUDABackend: MemoryKernels {
     statistics.missCount += recordedMemory.missCount
     statistics.liveByteCount += recorded
     statistics.reservedByteCount += recorded
-    statistics.peakByteCount = max(statistics.peakByteCount, statistics.liveByteCount)
+    statistics.peakByteCount = max(
+      statistics.peakByteCount, statistics.liveByteCount, recordedMemory.peakByteCount)
     // In the widest type that models compute in; the workspace is there whether cuBLASLt is or not.
     statistics.kernelByteCount =
       4 * Self.tileElementCount + MatrixProductPlans.workspaceByteCount
@@ -136,7 +150,10 @@ extension CUDABackend: MemoryKernels {
 
   package var freeByteCount: Int? { context.freeByteCount }
 
-  package func resetPeakMemory() { pool.resetPeak() }
+  package func resetPeakMemory() {
+    pool.resetPeak()
+    recordedMemory.resetPeak()
+  }
 
   package func limitMemory(to byteCount: Int?) {
     recordedMemory.setLimit(byteCount)

@@ -27,6 +27,7 @@ final class Recorder: WorkRecorder, @unchecked Sendable {
   private let backend: CUDABackend
   private let pools: RecorderPools
   private var graphs: [Holder] = []
+  private(set) var problem: String?
 
   /// A recorder with no memory yet.
   init(_ backend: CUDABackend) {
@@ -67,7 +68,13 @@ final class Recorder: WorkRecorder, @unchecked Sendable {
         context.driver.instantiateGraph(&executable, graph, 0), "cuGraphInstantiateWithFlags")
       context.check(context.driver.destroyGraph(graph), "cuGraphDestroy")
     }
+    // What the graph itself needs on the device is taken now, where a lack of it costs the recording alone.
+    if let executable {
+      context.check(context.driver.uploadGraph(executable, context.stream), "cuGraphUpload")
+      context.synchronize(last: "cuGraphUpload")
+    }
     let failure = context.endAttempt()
+    problem = failure.map { "\($0)" }
     backend.limitPool()
     guard failure == nil, let executable else {
       if let executable { _ = context.driver.destroyExecutableGraph(executable) }

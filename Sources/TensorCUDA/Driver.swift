@@ -55,6 +55,7 @@ package struct Driver: Sendable {
   let endCapture: @convention(c) @Sendable (Handle?, UnsafeMutablePointer<Handle?>) -> Status
   let instantiateGraph:
     @convention(c) @Sendable (UnsafeMutablePointer<Handle?>, Handle?, UInt64) -> Status
+  let uploadGraph: @convention(c) @Sendable (Handle?, Handle?) -> Status
   let launchGraph: @convention(c) @Sendable (Handle?, Handle?) -> Status
   let destroyGraph: @convention(c) @Sendable (Handle?) -> Status
   let destroyExecutableGraph: @convention(c) @Sendable (Handle?) -> Status
@@ -96,6 +97,7 @@ package struct Driver: Sendable {
     beginCapture = try source.function("cuStreamBeginCapture_v2")
     endCapture = try source.function("cuStreamEndCapture")
     instantiateGraph = try source.function("cuGraphInstantiateWithFlags")
+    uploadGraph = try source.function("cuGraphUpload")
     launchGraph = try source.function("cuGraphLaunch")
     destroyGraph = try source.function("cuGraphDestroy")
     destroyExecutableGraph = try source.function("cuGraphExecDestroy")

@@ -14,6 +14,7 @@ final class RecordedMemory: Sendable {
     var owners: [UInt: BufferPool] = [:]
     var holders: [Holder] = []
     var byteCount = 0
+    var peakByteCount = 0
     var missCount = 0
     var limit: Int?
   }
@@ -21,6 +22,11 @@ final class RecordedMemory: Sendable {
 
   /// Bytes that pools of recorders hold.
   var byteCount: Int { state.withLock { $0.byteCount } }
+
+  /// The most that they have held together with what was in use beside them when they took it.
+  var peakByteCount: Int { state.withLock { $0.peakByteCount } }
+
+  func resetPeak() { state.withLock { $0.peakByteCount = 0 } }
 
   /// How often they took memory.
   var missCount: Int { state.withLock { $0.missCount } }
@@ -30,10 +36,11 @@ final class RecordedMemory: Sendable {
 
   func setLimit(_ byteCount: Int?) { state.withLock { $0.limit = byteCount } }
 
-  /// Counts bytes that a pool has taken.
-  func didTake(_ byteCount: Int) {
+  /// Counts bytes that a pool has taken, beside `liveByteCount` that are in use by work that runs.
+  func didTake(_ byteCount: Int, beside liveByteCount: Int) {
     state.withLock {
       $0.byteCount += byteCount
+      $0.peakByteCount = max($0.peakByteCount, $0.byteCount + liveByteCount)
       $0.missCount += 1
     }
   }
@@ -83,7 +90,7 @@ private struct RecorderSource: MemorySource {
     guard !context.hasFailed, held + byteCount <= memory.limit ?? .max,
       let address = context.allocateBesideStream(byteCount)
     else { return nil }
-    memory.didTake(byteCount)
+    memory.didTake(byteCount, beside: main.statistics.liveByteCount)
     return address
   }
 

@@ -164,8 +164,16 @@ struct RecordingTests {
     let recorder = try recorder(device)
     device.limitMemory(to: device.memory.liveByteCount + 200_000)
     #expect(recorder.record { _ = work.run(use: 0) } == nil)
+    #expect(recorder.problem?.contains("out of memory") == true)
     device.limitMemory(to: .max)
-    #expect(recorder.record { _ = work.run(use: 0) } != nil)
+    let recorded = try #require(recorder.record { _ = work.run(use: 0) })
+    #expect(recorder.problem == nil && recorded.replay(documents: [0, 100], advance: 0))
+    // Work that runs and would pass the limit together with it gets its memory.
+    let limit = device.memory.liveByteCount + 50_000
+    device.limitMemory(to: limit)
+    let other = Tensor.full([100, 4, 64], 1, on: device)
+    #expect(!recorded.replay(documents: [0, 100], advance: 0))
+    #expect(try other.sum().item() == 25_600 && device.memory.reservedByteCount <= limit)
   }
 
   @Test("a failure while recording voids the recording alone; one of a replay is kept and named")

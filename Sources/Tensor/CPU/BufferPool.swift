@@ -35,7 +35,7 @@ package final class BufferPool: Sendable {
   }
   private let state = Mutex(State())
   private let source: any MemorySource
-  /// Whether nothing is given back before the pool goes: its addresses are known elsewhere.
+  /// Whether nothing is given back but by `trim`: its addresses are known elsewhere.
   private let growsOnly: Bool
 
   /// Bytes that may be reserved beyond the largest need.
@@ -46,7 +46,7 @@ package final class BufferPool: Sendable {
   static let largeSize = 4 << 20
 
   /// An empty pool over the memory of `source`: the process's own unless told otherwise. One that only grows gives nothing back
-  /// while it is there.
+  /// before it is told to.
   package init(source: any MemorySource = HeapMemory(), growsOnly: Bool = false) {
     self.source = source
     self.growsOnly = growsOnly

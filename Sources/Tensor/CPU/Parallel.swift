@@ -1,4 +1,5 @@
-// The one way to split CPU work. Chunks depend on sizes and never on the number of threads, so results do not either.
+// The ways to split CPU work. Chunks depend on sizes and never on the number of threads, so results do not either; which
+// thread takes a chunk, and where streams are cut among threads, changes no result.
 
 import Synchronization
 

@@ -82,6 +82,9 @@ struct Bench: ParsableCommand {
     benchmark.gradientCheckpointing = try CheckpointingMode.resolved(
       gradientCheckpointing, budget: memoryBudget, on: device)
     let result = try benchmark.run(network, on: device)
+    if let problem = result.recordingProblem {
+      Diagnostics.notice("steps are not recorded: \(problem)")
+    }
     return JSONObject([
       ("tokens_per_second", .number(result.tokensPerSecond)),
       ("step_seconds", .array(result.stepSeconds.map { .number($0) })),
@@ -89,6 +92,7 @@ struct Bench: ParsableCommand {
       ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
       ("device", .string(device.name)), ("threads", .integer(Workers.count)),
       ("device_peak_bytes", .integer(device.memory.peakByteCount)),
+      ("replayed_steps", .integer(result.replayedSteps)),
       ("loss", .number(result.loss)), ("gradient_norm", .number(result.gradientNorm)),
     ])
   }

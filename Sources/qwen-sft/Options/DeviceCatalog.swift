@@ -174,9 +174,43 @@ struct MemoryInformation {
   /// This machine's.
   static func current() -> MemoryInformation {
     let read = { (path: String) in try? FileSystem.readText(path, maximumByteCount: 1 << 20) }
-    return MemoryInformation(
-      meminfo: read("/proc/meminfo") ?? "", limit: read("/sys/fs/cgroup/memory.max"),
-      used: read("/sys/fs/cgroup/memory.current"), statistics: read("/sys/fs/cgroup/memory.stat"))
+    var narrowest = MemoryInformation(meminfo: read("/proc/meminfo") ?? "", limit: nil, used: nil)
+    for (folder, isFirstVersion) in groups(of: read("/proc/self/cgroup") ?? "") {
+      let (limit, used) =
+        isFirstVersion
+        ? ("memory.limit_in_bytes", "memory.usage_in_bytes") : ("memory.max", "memory.current")
+      let group = MemoryInformation(
+        meminfo: read("/proc/meminfo") ?? "", limit: read(folder + "/" + limit),
+        used: read(folder + "/" + used), statistics: read(folder + "/memory.stat"))
+      if let total = group.total { narrowest.total = min(total, narrowest.total ?? total) }
+      if let free = group.available {
+        narrowest.available = min(free, narrowest.available ?? free)
+      }
+    }
+    return narrowest
+  }
+
+  /// The folders of the control groups that a /proc/self/cgroup names, with those around them, and whether they are of the first
+  /// version: a limit holds for all that is within.
+  static func groups(of text: String) -> [(folder: String, isFirstVersion: Bool)] {
+    var folders: [(folder: String, isFirstVersion: Bool)] = [("/sys/fs/cgroup", false)]
+    for line in text.utf8.split(separator: 0x0A) {
+      let fields = line.split(separator: 0x3A, maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let isFirstVersion = !fields[1].isEmpty
+      if isFirstVersion,
+        !fields[1].split(separator: 0x2C).contains(where: { $0.elementsEqual("memory".utf8) })
+      {
+        continue
+      }
+      var folder = isFirstVersion ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup"
+      if isFirstVersion { folders.append((folder, true)) }
+      for part in fields[2].split(separator: 0x2F) where !part.elementsEqual("..".utf8) {
+        folder += "/" + String(decoding: part, as: UTF8.self)
+        folders.append((folder, isFirstVersion))
+      }
+    }
+    return folders
   }
 
   /// What the text of a /proc/meminfo says, within the limit of the control group, if there is one.
