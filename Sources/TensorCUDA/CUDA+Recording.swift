@@ -91,6 +91,8 @@ final class Recorder: WorkRecorder, @unchecked Sendable {
 
   /// Makes all graphs void and gives back the memory that they used but for results.
   func reclaim() {
+    // Where all has been given back, the limit of the main pool is as it should be, and setting it again would empty that pool.
+    guard graphs.contains(where: { $0.graph != nil }) || pools.hasWaiting else { return }
     for holder in graphs { holder.graph?.void() }
     graphs = []
     pools.trim()

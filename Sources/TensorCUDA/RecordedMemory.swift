@@ -26,6 +26,7 @@ final class RecordedMemory: Sendable {
   /// The most that they have held together with what was in use beside them when they took it.
   var peakByteCount: Int { state.withLock { $0.peakByteCount } }
 
+  /// Makes what is held from now on the new peak.
   func resetPeak() { state.withLock { $0.peakByteCount = 0 } }
 
   /// How often they took memory.
@@ -34,6 +35,7 @@ final class RecordedMemory: Sendable {
   /// What all pools of the backend may hold together, nil without a limit.
   var limit: Int? { state.withLock { $0.limit } }
 
+  /// Sets the limit.
   func setLimit(_ byteCount: Int?) { state.withLock { $0.limit = byteCount } }
 
   /// Counts bytes that a pool has taken, beside `liveByteCount` that are in use by work that runs.
@@ -118,6 +120,11 @@ final class RecorderPools: Sendable {
         growsOnly: true)
     }
     (work, inputs) = (pool(), pool())
+  }
+
+  /// Whether there is memory that no tensor holds.
+  var hasWaiting: Bool {
+    [work, inputs].contains { $0.statistics.reservedByteCount > $0.statistics.liveByteCount }
   }
 
   /// Gives back what waits; no graph may refer to it.
