@@ -117,7 +117,7 @@ public final class Engine: Sendable {
   /// Takes no more requests.
   func refuseRequests() { load.withLock { $0.isStopping = true } }
 
-  /// Takes no more requests, refuses those that wait, and lets those that run go on for at most `duration`.
+  /// Takes no more requests, refuses those that wait for a place, and lets those that run go on for at most `duration`.
   func drain(within duration: Duration) {
     refuseRequests()
     inbox.send(.drain(ContinuousClock.now + duration))
@@ -198,6 +198,8 @@ private struct EngineLoop {
       finish(id)
     case .drain(let instant):
       end = instant
+      // What came just before has its place as well: its answer may have begun for who waits for it.
+      admit()
       for job in waiting { fail(job, .stopping) }
       waiting = []
     case .end(let id, let choice):

@@ -237,7 +237,9 @@ struct ServeTests {
       rest += buffer[..<count]
     }
     let text = String(decoding: rest, as: UTF8.self)
-    #expect(text.contains(#""finish_reason":"length""#) && text.contains("data: [DONE]"))
+    #expect(
+      text.contains(#""finish_reason":"length""#) && text.contains("data: [DONE]"),
+      "\(text.count) characters that end in \(text.suffix(300))")
     server.process.waitUntilExit()
     #expect(server.process.terminationReason == .exit && server.process.terminationStatus == 0)
   }
