@@ -88,13 +88,15 @@ package struct InputGradients {
     }
   }
 
-  /// gradient(input) += dy·W for a weight that is unpacked on the way.
-  package mutating func accumulateMatmul(_ input: Int, _ dy: Tensor, packed weight: PackedWeight) {
+  /// gradient(input) += dy·W for a weight that is unpacked on the way, and the low-rank part.
+  package mutating func accumulateMatmul(
+    _ input: Int, _ dy: Tensor, packed weight: PackedWeight, plus lowRank: LowRankTerm? = nil
+  ) {
     guard needs[input] else { return }
     if slots[input] == nil {
-      slots[input] = Tensor.matmul(dy, packed: weight, transposeWeight: false)
+      slots[input] = Tensor.matmul(dy, packed: weight, transposeWeight: false, plus: lowRank)
     } else {
-      slots[input]?.accumulateMatmul(dy, packed: weight, transposeWeight: false)
+      slots[input]?.accumulateMatmul(dy, packed: weight, transposeWeight: false, plus: lowRank)
     }
   }
 

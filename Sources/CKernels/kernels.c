@@ -178,21 +178,20 @@ void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count
 }
 int ck_gemm_is_fastest(void) { return instruction_set() == avx2; }
 int ck_gemm(
-    const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
-    size_t stride) {
+    const ck_factor *a, const ck_factor *b, const ck_part *part, float alpha, float beta, const ck_result *c) {
   float *const panels_b = panels();
   if (!panels_b) return 0;
-  CALL(gemm, a, NULL, 0, 0, b, m, n, k, alpha, beta, c, stride, panels_b + panels_b_size, panels_b)
+  CALL(gemm, a, NULL, 0, 0, b, part, alpha, beta, c, panels_b + panels_b_size, panels_b)
 }
-void ck_gemm_pack(const ck_factor *a, size_t row, size_t rows, size_t k, size_t height, float *packed) {
-  CALL(gemm_pack, a, row, rows, k, height, packed)
+void ck_gemm_pack(const ck_factor *a, const ck_part *part, size_t row, size_t height, float *packed) {
+  CALL(gemm_pack, a, part, row, height, packed)
 }
 int ck_gemm_packed(
-    const float *packed, size_t row, size_t height, const ck_factor *b, size_t m, size_t n, size_t k, float alpha,
-    float beta, float *c, size_t stride) {
+    const float *packed, size_t row, size_t height, const ck_factor *b, const ck_part *part, float alpha, float beta,
+    const ck_result *c) {
   float *const panels_b = panels();
   if (!panels_b) return 0;
-  CALL(gemm, NULL, packed, row, height, b, m, n, k, alpha, beta, c, stride, NULL, panels_b)
+  CALL(gemm, NULL, packed, row, height, b, part, alpha, beta, c, NULL, panels_b)
 }
 float ck_max_f32(const float *x, size_t count) {
   CALL(max_f32, x, count)

@@ -130,10 +130,21 @@ package struct NF4Operand: Sendable {
 
 /// A weight [rows, columns] that is kept in fewer bits than are computed with.
 package enum PackedOperand: Sendable {
-  /// Elements of a narrower float type.
+  /// Elements of a narrower float type, or of the same one.
   case narrow(Operand)
   /// NF4 codes.
   case nf4(NF4Operand)
+}
+
+/// The low-rank part of a product: s·h·bᵀ where the weight is transposed, b [n, r], and s·h·b where it is not, b [r, n].
+package struct LowRankOperand: Sendable {
+  /// [m, r], of the type of the other factors.
+  package let h: Operand
+  /// [n, r] or [r, n].
+  package let b: Operand
+  package let rank: Int
+  /// The factor s.
+  package let scale: Double
 }
 
 /// Weights in few bits.
@@ -149,11 +160,11 @@ package protocol QuantizationKernels {
   func quantizeScales(_ absmax: Operand, into codes: Destination, scales: Destination) -> Float
   /// y ← the elements of w from `first` on: level · scale in float32, converted to the type of y.
   func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination)
-  /// c ← a·Wᵀ + β·c (`transposeWeight`) or a·W + β·c for a W [rows, columns] that is unpacked on the way.
-  /// a is [m, columns] and c [m, rows], or the other way round.
+  /// c ← a·Wᵀ + β·c (`transposeWeight`) or a·W + β·c for a W [rows, columns] that is unpacked on the way, plus the low-rank
+  /// part where there is one. a is [m, columns] and c [m, rows], or the other way round.
   func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
-    beta: Double, into c: Destination)
+    beta: Double, plus lowRank: LowRankOperand?, into c: Destination)
 }
 
 /// RMSNorm.

@@ -67,7 +67,8 @@ extension Tensor {
           } else {
             backend.matmul(
               logits.operand, packed: .narrow(weight.operand), transposeWeight: false,
-              m: range.count, rows: vocabulary, columns: hidden.columnCount, beta: 0, into: part)
+              m: range.count, rows: vocabulary, columns: hidden.columnCount, beta: 0, plus: nil,
+              into: part)
           }
         }
       }

@@ -87,12 +87,26 @@ extension CUDABackend: QuantizationKernels {
 
   package func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
-    beta: Double, into c: Destination
+    beta: Double, plus lowRank: LowRankOperand?, into c: Destination
   ) {
     precondition(
       a.dtype == c.dtype && a.dtype.isFloatingPoint,
       "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
     guard c.count > 0 else { return }
+    let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
+    if let lowRank {
+      // First, since the product with the weight has so much to compute that reading its result costs nothing.
+      matmul(
+        lowRank.h, transposeA: false, lowRank.b, transposeB: transposeWeight, m: m, n: n,
+        k: lowRank.rank, alpha: lowRank.scale, beta: beta, into: c)
+    }
+    let beta = lowRank == nil ? beta : 1
+    if case .narrow(let w) = w, w.dtype == a.dtype {
+      matmul(
+        a, transposeA: false, w, transposeB: transposeWeight, m: m, n: n, k: k, alpha: 1,
+        beta: beta, into: c)
+      return
+    }
     guard rows > 0, columns > 0 else {
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
       return

@@ -61,7 +61,8 @@ struct BlockedProductTests {
     let quantized = QuantizedTensor(
       quantizing: dense.cast(to: .float32).reshaped([rowsB, strideB]),
       as: .init(blockSize: 64, isDoubleQuantized: false))
-    let before = numbers(m * strideC, 3)
+    // Numbers that bfloat16 has too.
+    let before = numbers(m * strideC, 3).cast(to: .bfloat16).cast(to: .float32)
     var result = try before.array(of: Float.self)
     if product.beta == 0 {
       // What is not read may be anything.
@@ -72,44 +73,45 @@ struct BlockedProductTests {
       try bytesB.withUnsafeBytes { b in
         let first = ck_factor(
           elements: a.baseAddress, type: dtype == .bfloat16 ? ck_type_bf16 : ck_type_f32,
-          is_transposed: product.isTransposed.a ? 1 : 0, stride: strideA, first: 0)
+          is_transposed: product.isTransposed.a ? 1 : 0, stride: strideA, terms: 0, next: nil,
+          next_scale: 1)
+        let whole = Calls(
+          first: first, product: product, strideC: strideC, before: result)
         func run(_ second: ck_factor) {
-          var (first, second) = (first, second)
-          var inSteps = result
-          _ = ck_gemm(&first, &second, m, n, k, product.alpha, product.beta, &result, strideC)
-          // In two steps, rows in two parts each: the same to the bit.
-          let height = (m + 5) / 6 * 6
-          let cut = min(m, height / 12 * 6)
-          var packed = [Float](repeating: 7, count: height * k + 8)
-          for part in [cut..<m, 0..<cut] where !part.isEmpty {
-            ck_gemm_pack(&first, part.lowerBound, part.count, k, height, &packed)
+          result = whole.product(by: second, .float32)
+          func expectSame(_ other: [Float], as expected: [Float], _ how: String) {
+            precondition(
+              zip(expected, other).allSatisfy {
+                $0.bitPattern == $1.bitPattern || $0.isNaN && $1.isNaN
+              }, "\(product), type \(type.rawValue): other bits \(how)")
           }
-          precondition(packed[(height * k)...].allSatisfy { $0 == 7 }, "written behind the panels")
-          inSteps.withUnsafeMutableBufferPointer { c in
-            for part in [0..<cut, cut..<m] where !part.isEmpty {
-              _ = ck_gemm_packed(
-                packed, part.lowerBound, height, &second, part.count, n, k, product.alpha,
-                product.beta, c.baseAddress.map { $0 + part.lowerBound * strideC }, strideC)
-            }
+          let narrow = result.map { BFloat16($0).float }
+          expectSame(whole.product(by: second, .bfloat16), as: narrow, "in bfloat16")
+          expectSame(whole.productInSteps(by: second, .float32), as: result, "in steps")
+          expectSame(whole.productInSteps(by: second, .bfloat16), as: narrow, "in bfloat16 steps")
+          if !isQuantized, k > 1 {
+            let continued = Calls(
+              first: first, product: product, strideC: strideC, before: whole.before,
+              cut: max(1, k * 2 / 3))
+            expectSame(continued.product(by: second, .float32), as: result, "from two factors")
+            expectSame(
+              continued.productInSteps(by: second, .float32), as: result, "in steps of two")
           }
-          precondition(
-            zip(result, inSteps).allSatisfy {
-              $0.bitPattern == $1.bitPattern || $0.isNaN && $1.isNaN
-            },
-            "other bits in two steps")
         }
         if isQuantized {
           try Self.withKernelView(of: quantized) { weight in
             run(
               ck_factor(
                 elements: weight, type: type, is_transposed: product.isTransposed.b ? 1 : 0,
-                stride: strideB, first: 0))
+                stride: strideB, terms: 0, next: nil,
+                next_scale: 1))
           }
         } else {
           run(
             ck_factor(
               elements: b.baseAddress, type: type, is_transposed: product.isTransposed.b ? 1 : 0,
-              stride: strideB, first: 0))
+              stride: strideB, terms: 0, next: nil,
+              next_scale: 1))
         }
       }
     }
@@ -141,6 +143,112 @@ struct BlockedProductTests {
     return excess
   }
 
+  /// The calls that make one product.
+  private struct Calls {
+    let first: ck_factor
+    let product: Case
+    let strideC: Int
+    /// What is there before: float32 in rows of `strideC`.
+    let before: [Float]
+    /// Terms after which both factors go on in a second one; 0 for factors in one piece.
+    var cut = 0
+
+    private var rows: Range<Int> { 0..<product.m }
+
+    /// A part that has all columns.
+    private func part(_ rows: Range<Int>, _ terms: Range<Int>) -> ck_part {
+      ck_part(
+        row: rows.lowerBound, rows: rows.count, column: 0, columns: product.n,
+        term: terms.lowerBound, terms: terms.count, band: ck_band_whole, diagonal: 0)
+    }
+
+    /// Calls `body` with both factors, in two pieces where there is a cut.
+    private func withFactors(
+      _ second: ck_factor, _ body: (UnsafePointer<ck_factor>, UnsafePointer<ck_factor>) -> Void
+    ) {
+      func rest(_ x: ck_factor, movesRows: Bool) -> ck_factor {
+        var rest = x
+        let count = movesRows ? cut * x.stride : cut
+        rest.elements = x.elements + count * (x.type == ck_type_f32 ? 4 : 2)
+        return rest
+      }
+      guard cut > 0 else {
+        withUnsafePointer(to: first) { a in withUnsafePointer(to: second) { b in body(a, b) } }
+        return
+      }
+      withUnsafePointer(to: rest(first, movesRows: first.is_transposed != 0)) { nextA in
+        withUnsafePointer(to: rest(second, movesRows: second.is_transposed == 0)) { nextB in
+          var (a, b) = (first, second)
+          (a.terms, a.next, b.terms, b.next) = (cut, nextA, cut, nextB)
+          withUnsafePointer(to: a) { a in withUnsafePointer(to: b) { b in body(a, b) } }
+        }
+      }
+    }
+
+    /// What is there after `body` has written into it in the type, as float32; sums lie a little apart.
+    private func result(_ type: DType, _ body: (_ from: Int, inout ck_result) -> Void) -> [Float] {
+      var wide = before
+      var narrow = before.map { BFloat16($0) }
+      var sums = [Float](repeating: .nan, count: product.m * (product.n + 1))
+      sums.withUnsafeMutableBufferPointer { sums in
+        wide.withUnsafeMutableBytes { wide in
+          narrow.withUnsafeMutableBytes { narrow in
+            var result = ck_result()
+            let isNarrow = type == .bfloat16
+            result.elements = isNarrow ? narrow.baseAddress : wide.baseAddress
+            result.type = isNarrow ? ck_type_bf16 : ck_type_f32
+            result.stride = strideC
+            result.sums = sums.baseAddress
+            result.sums_stride = product.n + 1
+            body(isNarrow ? 2 : 4, &result)
+          }
+        }
+      }
+      return type == .bfloat16 ? narrow.map(\.float) : wide
+    }
+
+    /// In one call.
+    func product(by second: ck_factor, _ type: DType) -> [Float] {
+      result(type) { _, result in
+        withFactors(second) { a, b in
+          var part = part(rows, 0..<product.k)
+          _ = ck_gemm(a, b, &part, product.alpha, product.beta, &result)
+        }
+      }
+    }
+
+    /// With the first factor packed before, rows in two parts, and terms in runs.
+    func productInSteps(by second: ck_factor, _ type: DType) -> [Float] {
+      let (m, k) = (product.m, product.k)
+      let height = (m + 5) / 6 * 6
+      let cutRow = min(m, height / 12 * 6)
+      let run = Int(CK_GEMM_TERMS)
+      return result(type) { elementSize, result in
+        withFactors(second) { a, b in
+          for term in stride(from: 0, to: k, by: run) {
+            let terms = term..<min(k, term + run)
+            var packed = [Float](repeating: 7, count: height * terms.count + 8)
+            for rows in [cutRow..<m, 0..<cutRow] where !rows.isEmpty {
+              var part = part(rows, terms)
+              ck_gemm_pack(a, &part, rows.lowerBound, height, &packed)
+            }
+            precondition(
+              packed[(height * terms.count)...].allSatisfy { $0 == 7 }, "written behind the panels")
+            for rows in [0..<cutRow, cutRow..<m] where !rows.isEmpty {
+              var (part, target) = (part(rows, terms), result)
+              target.elements += rows.lowerBound * strideC * elementSize
+              target.sums += rows.lowerBound * target.sums_stride
+              target.is_continued = term > 0 ? 1 : 0
+              target.is_continuing = terms.upperBound < k ? 1 : 0
+              _ = ck_gemm_packed(
+                packed, rows.lowerBound, height, b, &part, product.alpha, product.beta, &target)
+            }
+          }
+        }
+      }
+    }
+  }
+
   /// Calls `body` with the matrix as the kernels see it.
   private static func withKernelView(
     of weight: QuantizedTensor, _ body: (UnsafePointer<ck_nf4>) -> Void
@@ -163,6 +271,65 @@ struct BlockedProductTests {
   }
 
   @Test(
+    "what lies beyond a diagonal is left out, and nothing else",
+    arguments: [(40, 50, 30), (13, 530, 400), (300, 40, 780), (128, 384, 128), (384, 128, 128)],
+    [-500, -9, 0, 5, 17, 256, 900])
+  func bands(_ extents: (m: Int, n: Int, k: Int), _ diagonal: Int) throws {
+    let (m, n, k) = extents
+    func numbers(_ rows: Int, _ columns: Int, _ index: Int) throws -> [Float] {
+      try Tensor.normal(
+        [rows, columns], stream: RandomStream(seed: 5, purpose: .test, index: index)
+      ).array(of: Float.self)
+    }
+    func product(_ a: [Float], _ b: [Float], transposed: Bool, _ band: ck_band) -> [Float] {
+      var c = [Float](repeating: .nan, count: m * n)
+      a.withUnsafeBufferPointer { a in
+        b.withUnsafeBufferPointer { b in
+          c.withUnsafeMutableBufferPointer { c in
+            var first = ck_factor(
+              elements: a.baseAddress, type: ck_type_f32, is_transposed: transposed ? 1 : 0,
+              stride: transposed ? m : k, terms: 0, next: nil, next_scale: 1)
+            var second = ck_factor(
+              elements: b.baseAddress, type: ck_type_f32, is_transposed: 0, stride: n, terms: 0,
+              next: nil, next_scale: 1)
+            var part = ck_part(
+              row: 0, rows: m, column: 0, columns: n, term: 0, terms: k, band: band,
+              diagonal: diagonal)
+            var result = ck_result()
+            (result.elements, result.stride) = (UnsafeMutableRawPointer(c.baseAddress), n)
+            _ = ck_gemm(&first, &second, &part, 1, 0, &result)
+          }
+        }
+      }
+      return c
+    }
+    let (a, b) = (try numbers(m, k, 1), try numbers(k, n, 2))
+    let whole = product(a, b, transposed: false, ck_band_whole)
+    let some = product(a, b, transposed: false, ck_band_results)
+    var (left, wrong) = (0, 0)
+    for i in 0..<m {
+      for j in 0..<n where j <= i + diagonal && some[i * n + j] != whole[i * n + j] { wrong += 1 }
+      left += some[i * n..<(i + 1) * n].count { $0.isNaN }
+    }
+    #expect(wrong == 0)
+    // Tiles of 6 rows and 16 columns that lie beyond the diagonal.
+    #expect(diagonal > -9 || left > 0)
+    var (before, after) = ([Float](repeating: 0, count: m * k), [Float](repeating: 0, count: m * k))
+    for i in 0..<m {
+      for t in 0..<k {
+        if t <= i + diagonal { before[i * k + t] = a[i * k + t] }
+        if t >= i - diagonal { after[t * m + i] = a[i * k + t] }
+      }
+    }
+    #expect(
+      product(before, b, transposed: false, ck_band_terms_after)
+        == product(before, b, transposed: false, ck_band_whole))
+    #expect(
+      product(after, b, transposed: true, ck_band_terms_before)
+        == product(after, b, transposed: true, ck_band_whole))
+  }
+
+  @Test(
     "products with a weight in few bits are those of the dense one, on any number of threads",
     arguments: FewRowsTests.Kind.allCases, [DType.float32, .bfloat16])
   func packed(_ kind: FewRowsTests.Kind, _ dtype: DType) throws {
@@ -173,6 +340,11 @@ struct BlockedProductTests {
       if dtype == .bfloat16, kind == .float32 { continue }
       let expected = Tensor.matmul(
         x.cast(to: .float64), dense.cast(to: .float64), transposeB: transposed)
+      let h = FewRowsTests.rows(m, 5).cast(to: dtype)
+      let b = FewRowsTests.rows(transposed ? 330 : 5, transposed ? 5 : 640).cast(to: dtype)
+      var expectedWithPart = expected
+      expectedWithPart.accumulateMatmul(
+        h.cast(to: .float64), b.cast(to: .float64), transposeB: transposed, alpha: 0.3)
       var results: [[UInt8]] = []
       for threads in [1, 2, 3] {
         let usual = Workers.count
@@ -186,8 +358,16 @@ struct BlockedProductTests {
         let twice = try zip(y.doubles(), expected.doubles()).map { ($0 - 2 * $1).magnitude }.max()
         #expect(try #require(twice) < 2 * tolerance, "\(m) rows, \(threads) threads")
         results.append(try y.bytes())
+        let withPart = Tensor.matmul(
+          x, packed: packed, transposeWeight: transposed, plus: LowRankTerm(h, b, scale: 0.3))
+        let differences = try zip(withPart.doubles(), expectedWithPart.doubles()).map {
+          ($0 - $1).magnitude
+        }
+        #expect(
+          try #require(differences.max()) < tolerance, "low rank, \(m) rows, \(threads) threads")
+        results.append(try withPart.bytes())
       }
-      #expect(results.allSatisfy { $0 == results[0] })
+      for i in results.indices { #expect(results[i] == results[i % 2]) }
     }
   }
 }

@@ -65,8 +65,9 @@ package struct LoRALinearMap: Primitive, Deferrable {
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   {
     let weight = x[1].factor(for: x[0].dtype)
-    var (y, kept) = adapter.product(x[0], x[2], x[3])
-    y.accumulateMatmul(x[0], weight: weight)
+    let kept = adapter.residuals(x[0], x[2], x[3])
+    var y = Tensor.matmul(
+      x[0], packed: .narrow(weight), transposeWeight: true, plus: adapter.term(kept))
     if hasBias { y.addRow(x[4].cast(to: x[0].dtype)) }
     return (y, Residuals(weight: weight, adapter: kept))
   }
@@ -87,8 +88,7 @@ package struct LoRALinearMap: Primitive, Deferrable {
     guard let residuals = kept.adapter.take() else { return }
     gradients.accumulateMatmul(1, dy, transposeA: true, residuals.x, ofWeight: true)
     let inner = adapter.factorGradients(dy, consume residuals, a: 2, into: &gradients)
-    adapter.inputGradient(inner, into: &gradients)
-    gradients.accumulateMatmul(0, dy, weight: kept.weight)
+    adapter.inputGradient(dy, .narrow(kept.weight), inner, into: &gradients)
     if hasBias { gradients.accumulateRows(4, of: dy) }
   }
 }

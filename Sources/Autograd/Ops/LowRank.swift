@@ -21,14 +21,10 @@ package struct LowRankPart: Sendable {
     let x, h, a, b: Tensor
   }
 
-  /// The part, to which the product with the weight is added: that one has so much to compute that reading its result costs
-  /// nothing, while adding the part to it would be a pass over memory. h = drop(x)·Aᵀ [N, R] is kept.
-  func product(_ x: Tensor, _ a: Tensor, _ b: Tensor) -> (y: Tensor, kept: Residuals) {
-    let kept = residuals(x, a, b)
-    return (Tensor.matmul(kept.h, kept.b, transposeB: true, alpha: scale), kept)
-  }
+  /// The part as a term of the product with the weight: by itself it would be a pass over the result.
+  func term(_ kept: Residuals) -> LowRankTerm { LowRankTerm(kept.h, kept.b, scale: scale) }
 
-  /// What `product` keeps.
+  /// What the part and its gradients are made of; h = drop(x)·Aᵀ [N, R].
   func residuals(_ x: Tensor, _ a: Tensor, _ b: Tensor) -> Residuals {
     let (a, b) = (a.cast(to: x.dtype), b.cast(to: x.dtype))
     return Residuals(x: x, h: Tensor.matmul(dropped(x), a, transposeB: true), a: a, b: b)
@@ -56,15 +52,21 @@ package struct LowRankPart: Sendable {
     return InnerGradient(dh: dh, a: kept.a)
   }
 
-  /// dx = drop(dh·A), for x as input 0 of the operation; before that of the weight, for the reason that `product` gives.
-  func inputGradient(_ inner: InnerGradient, into gradients: inout InputGradients) {
-    guard gradients.needs[0], let dropout else {
-      gradients.accumulateMatmul(0, inner.dh, inner.a)
+  /// dx = dy·W + drop(dh·A), for x as input 0 of the operation.
+  func inputGradient(
+    _ dy: Tensor, _ weight: PackedWeight, _ inner: InnerGradient,
+    into gradients: inout InputGradients
+  ) {
+    guard gradients.needs[0] else { return }
+    guard let dropout else {
+      gradients.accumulateMatmul(0, dy, packed: weight, plus: LowRankTerm(inner.dh, inner.a))
       return
     }
+    // The product with the weight comes last: it has so much to compute that reading its result costs nothing.
     var dx = Tensor.matmul(inner.dh, inner.a)
     dx.dropOut(probability: dropout.probability, stream: dropout.stream)
     gradients.accumulate(0, dx)
+    gradients.accumulateMatmul(0, dy, packed: weight)
   }
 
   private func dropped(_ x: Tensor) -> Tensor {

@@ -29,14 +29,9 @@ package struct QuantizedLinearMap: Primitive, Deferrable {
 
   package func forward(_ x: [Tensor], needs: GradientMask) -> (output: Tensor, residuals: Residuals)
   {
-    var y: Tensor
-    var kept: LowRankPart.Residuals?
-    if let adapter {
-      (y, kept) = adapter.product(x[0], x[1], x[2])
-      y.accumulateMatmul(x[0], packed: .nf4(weight), transposeWeight: true)
-    } else {
-      y = Tensor.matmul(x[0], packed: .nf4(weight), transposeWeight: true)
-    }
+    let kept = adapter?.residuals(x[0], x[1], x[2])
+    let lowRank = kept.flatMap { adapter?.term($0) }
+    var y = Tensor.matmul(x[0], packed: .nf4(weight), transposeWeight: true, plus: lowRank)
     if hasBias { y.addRow(x[biasIndex].cast(to: x[0].dtype)) }
     return (y, Residuals(adapter: kept))
   }
@@ -56,8 +51,11 @@ package struct QuantizedLinearMap: Primitive, Deferrable {
     if let residuals = kept.adapter.take() {
       inner = adapter?.factorGradients(dy, consume residuals, a: 1, into: &gradients)
     }
-    if let adapter, let inner { adapter.inputGradient(inner, into: &gradients) }
-    gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
+    if let adapter, let inner {
+      adapter.inputGradient(dy, .nf4(weight), inner, into: &gradients)
+    } else {
+      gradients.accumulateMatmul(0, dy, packed: .nf4(weight))
+    }
     if hasBias { gradients.accumulateRows(biasIndex, of: dy) }
   }
 }

@@ -104,33 +104,60 @@ void ck_nf4_matvec(
     size_t columns);
 
 // A factor of a product: row-major, rows `stride` elements apart, read as its transpose where the flag says so. `elements` are
-// of the type, or a ck_nf4 in which the factor begins at number `first`, whose numbers are rounded to bfloat16 where it says so.
+// of the type, or a ck_nf4, whose numbers are rounded to bfloat16 where it says so. Where there is a `next` factor it follows
+// on the `terms` of this one: rows of op(a) end with those of the next op(a), times next_scale, columns of op(b) with those of
+// the next op(b).
 typedef enum { ck_type_f32, ck_type_bf16, ck_type_nf4, ck_type_nf4_bf16 } ck_type;
-typedef struct {
+typedef struct ck_factor {
   const void *elements;
   ck_type type;
   int is_transposed;
   size_t stride;
-  size_t first;
+  size_t terms;
+  const struct ck_factor *next;
+  float next_scale;
 } ck_factor;
+
+// What need not be computed, by a diagonal d: results in columns beyond row + d, which are then anything; or terms of which
+// it is known that op(a) is zero there, those beyond row + d, or those before row − d.
+typedef enum { ck_band_whole, ck_band_results, ck_band_terms_after, ck_band_terms_before } ck_band;
+
+// What of a product is computed: rows of op(a), columns of op(b), and terms of the sums.
+typedef struct {
+  size_t row, rows, column, columns, term, terms;
+  ck_band band;
+  ptrdiff_t diagonal;
+} ck_part;
+
+// Where a part of a product goes: float32 or bfloat16, from its first element on, rows `stride` elements apart. The sums of
+// bfloat16 are kept in `sums` where they are not yet complete after CK_GEMM_TERMS terms. A product of very many terms is made
+// in several calls, which leave the sums where they are for the next one (`is_continuing`) and take them from there
+// (`is_continued`) instead of β·c.
+typedef struct {
+  void *elements;
+  ck_type type;
+  size_t stride;
+  float *sums;
+  size_t sums_stride;
+  int is_continued, is_continuing;
+} ck_result;
 
 // Rows, terms and columns of the blocks that stay in caches: 216 KB of the first factor, 768 KB of the second.
 enum { CK_GEMM_ROWS = 144, CK_GEMM_TERMS = 384, CK_GEMM_COLUMNS = 512 };
 
-// c ← α·op(a)·op(b) + β·c for c [m, n] with rows `stride` elements apart, on the calling thread; with β = 0 c is not read.
-// a is not NF4, k at least 1. An element of c is the sum of runs of CK_GEMM_TERMS products, whatever m and n are.
-// Returns 0, and has done nothing, where there is no memory for the thread's panels.
+// c ← α·op(a)·op(b) + β·c for a part, on the calling thread; with β = 0 c is not read. a is not NF4; there is at least one term.
+// A sum is that of runs of CK_GEMM_TERMS products, rounded once at the end, whatever the part is, if calls that follow one another
+// begin at multiples of CK_GEMM_TERMS. Returns 0, and has done nothing, where there is no memory for the thread's panels.
 int ck_gemm(
-    const ck_factor *a, const ck_factor *b, size_t m, size_t n, size_t k, float alpha, float beta, float *c,
-    size_t stride);
+    const ck_factor *a, const ck_factor *b, const ck_part *part, float alpha, float beta, const ck_result *c);
 
-// The same in two steps, so that several threads pack a once for all of them: rows `row` to `row + rows` of op(a) into
-// `packed`, which has height·k elements, height being the number of all rows rounded up to a multiple of six; and a product of m of
-// these rows from `row` on. `row` is a multiple of six.
-void ck_gemm_pack(const ck_factor *a, size_t row, size_t rows, size_t k, size_t height, float *packed);
+// The same in two steps, so that several threads pack a once for all of them. ck_gemm_pack puts the part's rows and terms of op(a)
+// into rows from `row` on of `packed`, which has `height` rows, a multiple of six, of the terms; `row` is a multiple of six.
+// ck_gemm_packed takes the rows of its part from there.
+void ck_gemm_pack(const ck_factor *a, const ck_part *part, size_t row, size_t height, float *packed);
 int ck_gemm_packed(
-    const float *packed, size_t row, size_t height, const ck_factor *b, size_t m, size_t n, size_t k, float alpha,
-    float beta, float *c, size_t stride);
+    const float *packed, size_t row, size_t height, const ck_factor *b, const ck_part *part, float alpha, float beta,
+    const ck_result *c);
 
 // Bytes that a thread keeps from its first product on.
 size_t ck_gemm_panel_bytes(void);

@@ -4,11 +4,12 @@ import CKernels
 
 /// An element type in which attention keeps q, k, v and the probabilities.
 protocol AttentionElement: KernelElement, TensorScalar where Compute: BLASElement {
-  /// c ← α·op(a)·op(b) + β·c on the calling thread; c [m, n] is dense, a and b are row-major with leading dimensions.
+  /// c ← α·op(a)·op(b) + β·c on the calling thread; c [m, n] is dense, a and b are row-major with leading dimensions. What the
+  /// band leaves out may be computed all the same.
   static func multiply(
     _ a: UnsafePointer<Self>, _ lda: Int, _ transposeA: Bool, _ b: UnsafePointer<Self>, _ ldb: Int,
     _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Compute, beta: Compute,
-    into c: UnsafeMutablePointer<Compute>)
+    band: ProductBand, into c: UnsafeMutablePointer<Compute>)
   /// y ← x.
   static func convert(
     _ x: UnsafePointer<Compute>, into y: UnsafeMutablePointer<Self>, count: Int)
@@ -18,7 +19,7 @@ extension AttentionElement where Self: BLASElement, Compute == Self {
   @inline(__always)
   static func multiply(
     _ a: UnsafePointer<Self>, _ lda: Int, _ transposeA: Bool, _ b: UnsafePointer<Self>, _ ldb: Int,
-    _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Self, beta: Self,
+    _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Self, beta: Self, band: ProductBand,
     into c: UnsafeMutablePointer<Self>
   ) {
     gemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, n)
@@ -30,7 +31,24 @@ extension AttentionElement where Self: BLASElement, Compute == Self {
   }
 }
 
-extension Float: AttentionElement {}
+extension Float: AttentionElement {
+  @inline(__always)
+  static func multiply(
+    _ a: UnsafePointer<Float>, _ lda: Int, _ transposeA: Bool, _ b: UnsafePointer<Float>,
+    _ ldb: Int, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Float, beta: Float,
+    band: ProductBand, into c: UnsafeMutablePointer<Float>
+  ) {
+    guard BlockedProduct.isFastest else {
+      gemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, n)
+      return
+    }
+    BlockedProduct(m: m, n: n, k: k, result: .float32).run(
+      ck_factor(a, .float32, stride: lda, isTransposed: transposeA),
+      ck_factor(b, .float32, stride: ldb, isTransposed: transposeB), alpha: alpha, beta: beta,
+      band: band, into: Destination(address: UInt(bitPattern: c), dtype: .float32, count: m * n),
+      stride: n, pool: CPUBackend.shared.pool)
+  }
+}
 extension Double: AttentionElement {}
 
 extension BFloat16: AttentionElement {
@@ -47,7 +65,7 @@ extension BFloat16: AttentionElement {
   static func multiply(
     _ a: UnsafePointer<BFloat16>, _ lda: Int, _ transposeA: Bool, _ b: UnsafePointer<BFloat16>,
     _ ldb: Int, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Float, beta: Float,
-    into c: UnsafeMutablePointer<Float>
+    band: ProductBand, into c: UnsafeMutablePointer<Float>
   ) {
     #if OneDNN
       let isDone = OneDNN.multiplyPrepared(

@@ -3,6 +3,17 @@
 
 import CKernels
 
+/// What of a product need not be computed, by a diagonal d. Whoever does not know a band computes everything.
+enum ProductBand {
+  case whole
+  /// Results in columns beyond row + d are not looked at.
+  case results(diagonal: Int)
+  /// op(a) is zero in terms beyond row + d.
+  case termsAfter(diagonal: Int)
+  /// op(a) is zero in terms before row − d.
+  case termsBefore(diagonal: Int)
+}
+
 /// A product split into tiles of its result, one a task.
 struct BlockedProduct {
   /// Whether these kernels are the fastest here: on processors with AVX2 and without AVX-512.
@@ -21,15 +32,18 @@ struct BlockedProduct {
   /// Columns of a tile: several tiles for each thread, but not so few columns that reading the other factor counts.
   private static let (leastColumns, mostColumns) = (64, 512)
   /// Rows of a tile at least, and at most where sums are kept beside a result of another type.
-  private static let (leastRows, mostNarrowRows) = (96, 510)
-  /// Elements of the first factor that are packed at a time.
-  private static let packedElements = 1 << 22
+  private static let (leastRows, mostNarrowRows) = (96, 768)
+  /// Elements of the first factor that are packed at a time, and rows of it before its terms are taken in several runs: each
+  /// block of rows packs the second factor anew.
+  private static let (packedElements, fullRows) = (1 << 22, 516)
   /// Rows that a thread packs at a time.
   private static let packedRows = 48
+  /// Terms of a block.
+  private static let terms = Int(CK_GEMM_TERMS)
 
   private let m, n, k: Int
-  /// Rows that are packed at a time; a multiple of six.
-  private let blockRows: Int
+  /// Rows and terms of the first factor that are packed at a time; a multiple of six, and of the terms of a block.
+  private let blockRows, blockTerms: Int
   /// Rows and columns of a tile.
   private let height, width: Int
   /// Threads that take part.
@@ -43,78 +57,116 @@ struct BlockedProduct {
     isNarrow = result != .float32
     let threads =
       2 * m * n * k < BlockedProduct.serialProduct ? 1 : ThreadTeam.usableThreadCount
-    let wholeRows = (m + 5) / 6 * 6
-    blockRows = min(wholeRows, max(96, BlockedProduct.packedElements / k / 6 * 6))
+    let mostRows =
+      threads == 1 ? m : max(BlockedProduct.fullRows, BlockedProduct.packedElements / k)
+    blockRows = BlockedProduct.part(of: m, atMost: mostRows, multipleOf: 6)
+    blockTerms =
+      threads == 1 || blockRows * k <= BlockedProduct.packedElements
+      ? k
+      : BlockedProduct.part(
+        of: k, atMost: BlockedProduct.packedElements / blockRows,
+        multipleOf: BlockedProduct.terms)
     // Whole registers but for the last tile.
     let share = threads == 1 ? n : (n + 2 * threads - 1) / (2 * threads)
     let columns = min(max(share, BlockedProduct.leastColumns), BlockedProduct.mostColumns)
     width = min(n, (columns + 15) / 16 * 16)
     let across = (n + width - 1) / width
-    let most = isNarrow ? min(blockRows, BlockedProduct.mostNarrowRows) : blockRows
-    let down =
-      across >= threads
-      ? 1 : min((threads + across - 1) / across, max(1, most / BlockedProduct.leastRows))
-    height = min(most, ((blockRows + down - 1) / down + 5) / 6 * 6)
+    let down = min(
+      max(1, (threads + across - 1) / across), max(1, blockRows / BlockedProduct.leastRows))
+    let mostHeight = isNarrow ? BlockedProduct.mostNarrowRows : blockRows
+    height = BlockedProduct.part(
+      of: blockRows, atMost: min(mostHeight, (blockRows + down - 1) / down), multipleOf: 6)
     workers = min(threads, across * ((blockRows + height - 1) / height))
+  }
+
+  /// The extent of the parts where `extent` is cut into as few of nearly the same size as hold at most `most`: up to a
+  /// multiple of `unit`.
+  private static func part(of extent: Int, atMost most: Int, multipleOf unit: Int) -> Int {
+    let count = (extent + most - 1) / most
+    return ((extent + count - 1) / count + unit - 1) / unit * unit
   }
 
   /// Bytes that the threads keep from their first product on: panels of the factors.
   static var residentByteCount: Int { isFastest ? Workers.count * ck_gemm_panel_bytes() : 0 }
 
-  /// Float32 elements of the first factor, packed for all threads; one thread packs in its own panels.
-  private var packedCount: Int { workers > 1 ? blockRows * k : 0 }
+  /// Whether the first factor is packed once for several tiles; else each task packs its rows in its own panels.
+  private var isPackedBefore: Bool { workers > 1 && width < n }
 
-  /// Float32 elements that each thread takes from the pool: the sums of a tile, where the result is narrower.
-  private var sumCount: Int { isNarrow ? height * width : 0 }
+  /// Float32 elements of the first factor that are packed before.
+  private var packedCount: Int { isPackedBefore ? blockRows * min(blockTerms, k) : 0 }
+
+  /// Whether sums are left for another run of the terms.
+  private var isInRuns: Bool { blockTerms < k }
+
+  /// Float32 elements of sums that are not complete, where the result is narrower: of a tile for each thread, or of all tiles.
+  private var sumCount: Int {
+    if !isNarrow || k <= BlockedProduct.terms { return 0 }
+    return isInRuns ? blockRows * n : workers * height * width
+  }
 
   /// Bytes that a product of these extents takes from the pool.
-  var scratchByteCounts: [Int] { [4 * packedCount, 4 * workers * sumCount] }
+  var scratchByteCounts: [Int] { [4 * packedCount, 4 * sumCount] }
 
   /// c ← α·op(a)·op(b) + β·c, row-major with leading dimensions; sums are float32, and rounded once where c is bfloat16.
   ///
   /// An element's sum is taken in an order that depends on k alone, and not on the number of threads.
   func run(
-    _ a: ck_factor, _ b: ck_factor, alpha: Float, beta: Float, into c: Destination, stride: Int,
-    pool: BufferPool
+    _ a: ck_factor, _ b: ck_factor, alpha: Float, beta: Float, band: ProductBand = .whole,
+    into c: Destination, stride: Int, pool: BufferPool
   ) {
     let packed = Scratch(Float.self, count: packedCount, pool: pool)
-    let sums = Scratch(Float.self, count: workers * sumCount, pool: pool)
+    let sums = Scratch(Float.self, count: sumCount, pool: pool)
     let (panels, sumsStart) = (packed.pointer, sums.pointer)
-    for block in Swift.stride(from: 0, to: m, by: blockRows) {
-      let rows = min(blockRows, m - block)
-      let packedHeight = (rows + 5) / 6 * 6
-      let first = a.from(row: block)
-      if workers > 1 {
-        parallelFor(rows, grain: BlockedProduct.packedRows) { range in
-          var first = first
-          ck_gemm_pack(&first, range.lowerBound, range.count, k, packedHeight, panels)
+    let elementSize = isNarrow ? 2 : 4
+    for row in Swift.stride(from: 0, to: m, by: blockRows) {
+      for term in Swift.stride(from: 0, to: k, by: blockTerms) {
+        var block = ck_part(band)
+        (block.row, block.rows) = (row, min(blockRows, m - row))
+        (block.columns, block.term, block.terms) = (n, term, min(blockTerms, k - term))
+        let packedHeight = (block.rows + 5) / 6 * 6
+        if isPackedBefore {
+          parallelFor(block.rows, grain: BlockedProduct.packedRows) { range in
+            var (a, part) = (a, block)
+            (part.row, part.rows) = (row + range.lowerBound, range.count)
+            ck_gemm_pack(&a, &part, range.lowerBound, packedHeight, panels)
+          }
         }
-      }
-      let across = (n + width - 1) / width
-      let tileCount = across * ((rows + height - 1) / height)
-      parallelTasks(tileCount, workers: workers) { task, worker in
-        let (row, column) = (task / across * height, task % across * width)
-        let (tileRows, columns) = (min(height, rows - row), min(width, n - column))
-        var second = b.from(column: column)
-        func multiply(_ beta: Float, _ target: UnsafeMutablePointer<Float>, _ stride: Int) {
-          var part = first.from(row: row)
+        let across = (n + width - 1) / width
+        let tileCount = across * ((block.rows + height - 1) / height)
+        parallelTasks(tileCount, workers: workers) { task, worker in
+          let (tileRow, column) = (task / across * height, task % across * width)
+          var (a, b, part) = (a, b, block)
+          (part.row, part.rows) = (row + tileRow, min(height, block.rows - tileRow))
+          (part.column, part.columns) = (column, min(width, n - column))
+          var result = ck_result()
+          let offset = (row + tileRow) * stride + column
+          result.elements = UnsafeMutableRawPointer(c.pointer(UInt8.self) + offset * elementSize)
+          result.type = isNarrow ? ck_type_bf16 : ck_type_f32
+          result.stride = stride
+          result.sums = sumsStart + (isInRuns ? tileRow * n + column : worker * height * width)
+          result.sums_stride = isInRuns ? n : width
+          result.is_continued = term > 0 ? 1 : 0
+          result.is_continuing = term + block.terms < k ? 1 : 0
           let isDone =
-            workers > 1
-            ? ck_gemm_packed(
-              panels, row, packedHeight, &second, tileRows, columns, k, alpha, beta, target, stride)
-            : ck_gemm(&part, &second, tileRows, columns, k, alpha, beta, target, stride)
+            isPackedBefore
+            ? ck_gemm_packed(panels, tileRow, packedHeight, &b, &part, alpha, beta, &result)
+            : ck_gemm(&a, &b, &part, alpha, beta, &result)
           if isDone == 0 { MemoryExhaustion.end(wanting: ck_gemm_panel_bytes()) }
         }
-        let offset = (block + row) * stride + column
-        guard isNarrow else { return multiply(beta, c.pointer(Float.self) + offset, stride) }
-        let target = c.pointer(UInt16.self) + offset
-        let sums = sumsStart + worker * sumCount
-        if beta != 0 {
-          for i in 0..<tileRows { ck_widen(target + i * stride, sums + i * columns, columns) }
-        }
-        multiply(beta, sums, columns)
-        for i in 0..<tileRows { ck_narrow(sums + i * columns, target + i * stride, columns) }
       }
+    }
+  }
+}
+
+extension ck_part {
+  /// An empty part of a product with a band.
+  fileprivate init(_ band: ProductBand) {
+    self.init()
+    switch band {
+    case .whole: self.band = ck_band_whole
+    case .results(let diagonal): (self.band, self.diagonal) = (ck_band_results, diagonal)
+    case .termsAfter(let diagonal): (self.band, self.diagonal) = (ck_band_terms_after, diagonal)
+    case .termsBefore(let diagonal): (self.band, self.diagonal) = (ck_band_terms_before, diagonal)
     }
   }
 }
@@ -124,34 +176,13 @@ extension ck_factor {
   init(_ elements: UnsafeRawPointer, _ dtype: DType, stride: Int, isTransposed: Bool) {
     self.init(
       elements: elements, type: dtype == .float32 ? ck_type_f32 : ck_type_bf16,
-      is_transposed: isTransposed ? 1 : 0, stride: stride, first: 0)
+      is_transposed: isTransposed ? 1 : 0, stride: stride, terms: 0, next: nil, next_scale: 1)
   }
 
   /// Numbers in 4 bits, rounded to bfloat16 beside a factor of that type; `elements` holds for as long as the factor does.
   init(_ elements: UnsafePointer<ck_nf4>, beside dtype: DType, stride: Int, isTransposed: Bool) {
     self.init(
       elements: elements, type: dtype == .bfloat16 ? ck_type_nf4_bf16 : ck_type_nf4,
-      is_transposed: isTransposed ? 1 : 0, stride: stride,
-      first: 0)
-  }
-
-  /// The factor from a row of op(a) on.
-  fileprivate func from(row: Int) -> ck_factor {
-    moved(by: is_transposed != 0 ? row : row * stride)
-  }
-
-  /// The factor from a column of op(b) on.
-  fileprivate func from(column: Int) -> ck_factor {
-    moved(by: is_transposed != 0 ? column * stride : column)
-  }
-
-  private func moved(by count: Int) -> ck_factor {
-    var copy = self
-    switch type {
-    case ck_type_nf4, ck_type_nf4_bf16: copy.first += count
-    case ck_type_bf16: copy.elements = elements + 2 * count
-    default: copy.elements = elements + 4 * count
-    }
-    return copy
+      is_transposed: isTransposed ? 1 : 0, stride: stride, terms: 0, next: nil, next_scale: 1)
   }
 }

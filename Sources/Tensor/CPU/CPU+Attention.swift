@@ -1,5 +1,5 @@
-// Causal attention in tiles of query rows. Scores exist for one tile and one head at a time; the part of a tile's
-// rows that lies in the future is never multiplied. Grouped heads share K and V in place, and the strides of
+// Causal attention in tiles of query rows. Scores exist for one tile and one head at a time; what lies in the future of a
+// tile's rows is not multiplied, by our own kernels to within a few rows, by the libraries' to within the tile. Grouped heads share K and V in place, and the strides of
 // [N, H, D] go straight into the matrix products, so nothing is transposed or repeated.
 
 extension CPUBackend: AttentionKernels {
@@ -90,18 +90,20 @@ extension CPUBackend: AttentionKernels {
         let (s, p) = (scores + worker * widest, probabilities + worker * widest)
         let o = sums + worker * tallest * dim
         let (rows, keys) = (tile.rows.count, tile.keys.count)
+        let diagonal = tile.diagonal(shape)
         let queryOffset = tile.rows.lowerBound * qStride + head * dim
         let kv = head / (heads / kvHeads) * dim + tile.keys.lowerBound * kvStride
         T.multiply(
           q + queryOffset, qStride, false, k + kv, kvStride, true, rows, keys, dim,
-          alpha: T.Compute(shape.scale), beta: 0, into: s)
+          alpha: T.Compute(shape.scale), beta: 0, band: .results(diagonal: diagonal), into: s)
         for r in 0..<rows {
           let row = tile.rows.lowerBound + r
           logSumExp[head * shape.queryCount + row] = T.softmax(
             s + r * keys, into: p + r * keys, visible: tile.visibleKeys(row, shape), count: keys)
         }
         T.multiply(
-          p, keys, false, v + kv, kvStride, false, rows, dim, keys, alpha: 1, beta: 0, into: o)
+          p, keys, false, v + kv, kvStride, false, rows, dim, keys, alpha: 1, beta: 0,
+          band: .termsAfter(diagonal: diagonal), into: o)
         store(o, rows: rows, columns: dim, into: out + queryOffset, stride: qStride)
       }
     }
@@ -149,15 +151,16 @@ extension CPUBackend: AttentionKernels {
         (dvSum).update(repeating: 0, count: length * dim)
         for tile in document {
           let (rows, keys) = (tile.rows.count, tile.keys.count)
+          let diagonal = tile.diagonal(shape)
           let kv = kvHead * dim + tile.keys.lowerBound * kvStride
           for head in kvHead * group..<(kvHead + 1) * group {
             let offset = tile.rows.lowerBound * qStride + head * dim
             T.multiply(
               q + offset, qStride, false, k + kv, kvStride, true, rows, keys, dim,
-              alpha: T.Compute(shape.scale), beta: 0, into: s)
+              alpha: T.Compute(shape.scale), beta: 0, band: .results(diagonal: diagonal), into: s)
             T.multiply(
               dOut + offset, qStride, false, v + kv, kvStride, true, rows, keys, dim, alpha: 1,
-              beta: 0, into: dp)
+              beta: 0, band: .results(diagonal: diagonal), into: dp)
             for r in 0..<rows {
               let row = tile.rows.lowerBound + r
               let delta = T.dot(
@@ -170,14 +173,14 @@ extension CPUBackend: AttentionKernels {
             }
             T.multiply(
               p, keys, true, dOut + offset, qStride, false, keys, dim, rows, alpha: 1, beta: 1,
-              into: dvSum)
+              band: .termsBefore(diagonal: diagonal), into: dvSum)
             T.multiply(
               ds, keys, false, k + kv, kvStride, false, rows, dim, keys, alpha: 1, beta: 0,
-              into: dqTile)
+              band: .termsAfter(diagonal: diagonal), into: dqTile)
             store(dqTile, rows: rows, columns: dim, into: dq + offset, stride: qStride)
             T.multiply(
               ds, keys, true, q + offset, qStride, false, keys, dim, rows, alpha: 1, beta: 1,
-              into: dkSum)
+              band: .termsBefore(diagonal: diagonal), into: dkSum)
           }
         }
         let kv = kvHead * dim + first * kvStride
@@ -207,6 +210,9 @@ extension CPUBackend: AttentionKernels {
     func visibleKeys(_ row: Int, _ shape: AttentionShape) -> Int {
       row + shape.keyOffset + 1 - keys.lowerBound
     }
+
+    /// The last of `keys` that the tile's first row sees.
+    func diagonal(_ shape: AttentionShape) -> Int { visibleKeys(rows.lowerBound, shape) - 1 }
   }
 
   func queryTiles(_ shape: AttentionShape) -> [QueryTile] {

@@ -11,23 +11,39 @@ extension CPUBackend {
 
   package func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
-    beta: Double, into c: Destination
+    beta: Double, plus lowRank: LowRankOperand?, into c: Destination
   ) {
     guard c.count > 0 else { return }
+    let isOfFewRows =
+      transposeWeight && m <= CPUBackend.fewRows && a.dtype != .float64 && a.dtype == c.dtype
+      && w.isMultipliedInFewRows(columns: columns)
+    if BlockedProduct.isFastest, !isOfFewRows, rows > 0, columns > 0, w.isPackedByKernels,
+      a.dtype == c.dtype, a.dtype == .float32 || a.dtype == .bfloat16
+    {
+      multiplyInBlocks(a, w, transposeWeight, m, rows, columns, Float(beta), lowRank, c)
+      return
+    }
+    if let lowRank {
+      // First, since the product with the weight has so much to compute that reading its result costs nothing.
+      matmul(
+        lowRank.h, transposeA: false, lowRank.b, transposeB: transposeWeight, m: m,
+        n: transposeWeight ? rows : columns, k: lowRank.rank, alpha: lowRank.scale, beta: beta,
+        into: c)
+    }
+    let beta = lowRank == nil ? beta : 1
     guard rows > 0, columns > 0 else {
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
       return
     }
-    if transposeWeight, m <= CPUBackend.fewRows, a.dtype != .float64, a.dtype == c.dtype,
-      w.isMultipliedInFewRows(columns: columns)
-    {
+    if isOfFewRows {
       multiplyFewRows(a, w, m: m, rows: rows, columns: columns, alpha: 1, beta: beta, into: c)
       return
     }
-    if BlockedProduct.isFastest, w.isPackedByKernels, a.dtype == c.dtype,
-      a.dtype == .float32 || a.dtype == .bfloat16
-    {
-      multiplyInBlocks(a, w, transposeWeight, m, rows, columns, Float(beta), c)
+    if case .narrow(let w) = w, w.dtype == a.dtype {
+      matmul(
+        a, transposeA: false, w, transposeB: transposeWeight, m: m,
+        n: transposeWeight ? rows : columns, k: transposeWeight ? columns : rows, alpha: 1,
+        beta: beta, into: c)
       return
     }
     switch (a.dtype, c.dtype) {
@@ -52,16 +68,32 @@ extension CPUBackend {
     }
   }
 
-  /// The product with the kernels that unpack the weight on the way.
+  /// The product with the kernels that unpack the weight on the way; a low-rank part goes on where its terms end.
   private func multiplyInBlocks(
     _ a: Operand, _ w: PackedOperand, _ transposeWeight: Bool, _ m: Int, _ rows: Int,
-    _ columns: Int, _ beta: Float, _ c: Destination
+    _ columns: Int, _ beta: Float, _ lowRank: LowRankOperand?, _ c: Destination
   ) {
     let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
     let x = ck_factor(a.pointer(UInt8.self), a.dtype, stride: k, isTransposed: false)
-    func run(_ weight: ck_factor) {
+    func multiply(_ x: ck_factor, _ weight: ck_factor, _ k: Int) {
       BlockedProduct(m: m, n: n, k: k, result: c.dtype).run(
         x, weight, alpha: 1, beta: beta, into: c, stride: n, pool: pool)
+    }
+    func run(_ weight: ck_factor) {
+      guard let lowRank, lowRank.rank > 0 else { return multiply(x, weight, k) }
+      let h = ck_factor(
+        lowRank.h.pointer(UInt8.self), lowRank.h.dtype, stride: lowRank.rank, isTransposed: false)
+      let b = ck_factor(
+        lowRank.b.pointer(UInt8.self), lowRank.b.dtype,
+        stride: transposeWeight ? lowRank.rank : n, isTransposed: transposeWeight)
+      withUnsafePointer(to: h) { h in
+        withUnsafePointer(to: b) { b in
+          var (x, weight) = (x, weight)
+          (x.terms, x.next, x.next_scale) = (k, h, Float(lowRank.scale))
+          (weight.terms, weight.next) = (k, b)
+          multiply(x, weight, k + lowRank.rank)
+        }
+      }
     }
     switch w {
     case .narrow(let w):

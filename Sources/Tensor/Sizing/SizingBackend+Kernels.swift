@@ -67,18 +67,33 @@ extension SizingBackend: QuantizationKernels {
 
   package func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
-    beta: Double, into c: Destination
+    beta: Double, plus lowRank: LowRankOperand?, into c: Destination
   ) {
     guard m > 0, rows > 0, columns > 0 else { return }
-    if transposeWeight, m <= CPUBackend.fewRows, a.dtype != .float64, a.dtype == c.dtype,
-      w.isMultipliedInFewRows(columns: columns)
+    let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
+    let isOfFewRows =
+      transposeWeight && m <= CPUBackend.fewRows && a.dtype != .float64 && a.dtype == c.dtype
+      && w.isMultipliedInFewRows(columns: columns)
+    if BlockedProduct.isFastest, !isOfFewRows, w.isPackedByKernels, a.dtype == c.dtype,
+      a.dtype != .float64
     {
+      scratch(
+        BlockedProduct(m: m, n: n, k: k + (lowRank?.rank ?? 0), result: c.dtype).scratchByteCounts)
+      return
+    }
+    if let lowRank {
+      matmul(
+        lowRank.h, transposeA: false, lowRank.b, transposeB: transposeWeight, m: m, n: n,
+        k: lowRank.rank, alpha: lowRank.scale, beta: beta, into: c)
+    }
+    if isOfFewRows {
       multiplyFewRows(m: m, rows: rows, columns: columns)
       return
     }
-    if BlockedProduct.isFastest, w.isPackedByKernels, a.dtype != .float64 {
-      let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
-      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCounts)
+    if case .narrow(let w) = w, w.dtype == a.dtype {
+      matmul(
+        a, transposeA: false, w, transposeB: transposeWeight, m: m, n: n, k: k, alpha: 1,
+        beta: beta, into: c)
       return
     }
     let isDirect = transposeWeight && m <= CPUBackend.directRows
