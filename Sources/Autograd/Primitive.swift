@@ -88,7 +88,7 @@ package struct InputGradients {
     }
   }
 
-  /// gradient(input) += dy·W for a weight that is unpacked on the way, and the low-rank part.
+  /// gradient(input) += dy·W for a weight that is unpacked on the way, and the low-rank part; the gradient is of dy's type.
   package mutating func accumulateMatmul(
     _ input: Int, _ dy: Tensor, packed weight: PackedWeight, plus lowRank: LowRankTerm? = nil
   ) {

@@ -156,6 +156,8 @@ private struct EngineLoop {
   private var answers: [Int: (job: Int, choice: Int)] = [:]
   private var remaining: [Int: Int] = [:]
   private var end: ContinuousClock.Instant?
+  /// Whether later work on the device is void.
+  private var isDeviceLost = false
 
   init(
     decoder: BatchDecoder, inbox: Inbox, maxConcurrency: Int, metrics: Metrics,
@@ -179,6 +181,7 @@ private struct EngineLoop {
         for token in try decoder.step() { deliver(token) }
       } catch {
         // Later work on the device is void: nobody is kept waiting for it, and what comes is refused.
+        isDeviceLost = true
         didFail(error.description)
         for message in inbox.take(isIdle: false) ?? [] { obey(message) }
         for job in waiting + running.values { fail(job, .server(error.description)) }
@@ -199,7 +202,7 @@ private struct EngineLoop {
     case .drain(let instant):
       end = instant
       // What came just before has its place as well: its answer may have begun for who waits for it.
-      admit()
+      if !isDeviceLost { admit() }
       for job in waiting { fail(job, .stopping) }
       waiting = []
     case .end(let id, let choice):

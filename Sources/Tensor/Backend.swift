@@ -128,7 +128,7 @@ package struct NF4Operand: Sendable {
   package let blockSize: Int
 }
 
-/// A weight [rows, columns] that is kept in fewer bits than are computed with.
+/// A weight [rows, columns] that is kept in fewer bits than are computed with, or in as many.
 package enum PackedOperand: Sendable {
   /// Elements of a narrower float type, or of the same one.
   case narrow(Operand)
@@ -142,6 +142,7 @@ package struct LowRankOperand: Sendable {
   package let h: Operand
   /// [n, r] or [r, n].
   package let b: Operand
+  /// The extent r.
   package let rank: Int
   /// The factor s.
   package let scale: Double

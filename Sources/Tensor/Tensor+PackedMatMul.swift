@@ -1,5 +1,5 @@
-// Products with a weight that is kept in fewer bits than are computed with. The weight is unpacked in pieces that stay
-// in cache; a dense copy never exists.
+// Products with a weight that may be kept in fewer bits than are computed with, and may have a low-rank part. The weight is
+// unpacked in pieces that stay in cache; a dense copy never exists.
 
 /// A weight matrix [F, C] in the form in which it is kept.
 package enum PackedWeight: Sendable {

@@ -292,12 +292,26 @@ struct BlockedProductTests {
             var second = ck_factor(
               elements: b.baseAddress, type: ck_type_f32, is_transposed: 0, stride: n, terms: 0,
               next: nil, next_scale: 1)
-            var part = ck_part(
-              row: 0, rows: m, column: 0, columns: n, term: 0, terms: k, band: band,
-              diagonal: diagonal)
-            var result = ck_result()
-            (result.elements, result.stride) = (UnsafeMutableRawPointer(c.baseAddress), n)
-            _ = ck_gemm(&first, &second, &part, 1, 0, &result)
+            // In parts, each with a diagonal of its own to find.
+            let (rowCut, columnCut) = (m / 2, n / 2 / 16 * 16)
+            for rows in [0..<rowCut, rowCut..<m] {
+              for columns in [0..<columnCut, columnCut..<n] where !columns.isEmpty {
+                for term in stride(from: 0, to: k, by: Int(CK_GEMM_TERMS)) {
+                  let terms = min(k - term, Int(CK_GEMM_TERMS))
+                  var part = ck_part(
+                    row: rows.lowerBound, rows: rows.count, column: columns.lowerBound,
+                    columns: columns.count, term: term, terms: terms, band: band,
+                    diagonal: diagonal)
+                  var result = ck_result()
+                  result.elements = UnsafeMutableRawPointer(
+                    c.baseAddress.map { $0 + rows.lowerBound * n + columns.lowerBound })
+                  result.stride = n
+                  result.is_continued = term > 0 ? 1 : 0
+                  result.is_continuing = term + terms < k ? 1 : 0
+                  _ = ck_gemm(&first, &second, &part, 1, 0, &result)
+                }
+              }
+            }
           }
         }
       }
@@ -312,21 +326,27 @@ struct BlockedProductTests {
       left += some[i * n..<(i + 1) * n].count { $0.isNaN }
     }
     #expect(wrong == 0)
-    // Tiles of 6 rows and 16 columns that lie beyond the diagonal.
-    #expect(diagonal > -9 || left > 0)
-    var (before, after) = ([Float](repeating: 0, count: m * k), [Float](repeating: 0, count: m * k))
-    for i in 0..<m {
-      for t in 0..<k {
-        if t <= i + diagonal { before[i * k + t] = a[i * k + t] }
-        if t >= i - diagonal { after[t * m + i] = a[i * k + t] }
+    // Whole tiles of 6 rows and 16 columns that lie beyond the diagonal are not written.
+    #expect((left > 0) == ((n - 1) / 16 * 16 > 5 + diagonal))
+    // Numbers that no strip of six rows reaches are NaN beside a band, and zero without one.
+    func factors(beyond: Float) -> (before: [Float], after: [Float]) {
+      var before = [Float](repeating: 0, count: m * k)
+      var after = before
+      for i in 0..<m {
+        for t in 0..<k {
+          before[i * k + t] = t <= i + diagonal ? a[i * k + t] : t > i + diagonal + 5 ? beyond : 0
+          after[t * m + i] = t >= i - diagonal ? a[i * k + t] : t < i - diagonal - 5 ? beyond : 0
+        }
       }
+      return (before, after)
     }
+    let (known, unknown) = (factors(beyond: 0), factors(beyond: .nan))
     #expect(
-      product(before, b, transposed: false, ck_band_terms_after)
-        == product(before, b, transposed: false, ck_band_whole))
+      product(unknown.before, b, transposed: false, ck_band_terms_after)
+        == product(known.before, b, transposed: false, ck_band_whole))
     #expect(
-      product(after, b, transposed: true, ck_band_terms_before)
-        == product(after, b, transposed: true, ck_band_whole))
+      product(unknown.after, b, transposed: true, ck_band_terms_before)
+        == product(known.after, b, transposed: true, ck_band_whole))
   }
 
   @Test(
@@ -334,7 +354,9 @@ struct BlockedProductTests {
     arguments: FewRowsTests.Kind.allCases, [DType.float32, .bfloat16])
   func packed(_ kind: FewRowsTests.Kind, _ dtype: DType) throws {
     let (packed, dense) = kind.weight([330, 640])
-    for (m, transposed) in [(9, true), (70, true), (9, false), (1100, true), (70, false)] {
+    for (m, transposed) in [
+      (5, true), (9, true), (70, true), (9, false), (1100, true), (70, false),
+    ] {
       let x = FewRowsTests.rows(m, transposed ? 640 : 330).cast(to: dtype)
       // A weight is never wider than what it is multiplied by.
       if dtype == .bfloat16, kind == .float32 { continue }
@@ -350,24 +372,76 @@ struct BlockedProductTests {
         let usual = Workers.count
         Workers.count = threads
         defer { Workers.count = usual }
-        var y = Tensor.matmul(x, packed: packed, transposeWeight: transposed)
-        let largest = try zip(y.doubles(), expected.doubles()).map { ($0 - $1).magnitude }.max()
         let tolerance = dtype == .float32 ? 3e-4 : 1.0
-        #expect(try #require(largest) < tolerance, "\(m) rows, \(threads) threads")
-        y.accumulateMatmul(x, packed: packed, transposeWeight: transposed)
-        let twice = try zip(y.doubles(), expected.doubles()).map { ($0 - 2 * $1).magnitude }.max()
-        #expect(try #require(twice) < 2 * tolerance, "\(m) rows, \(threads) threads")
-        results.append(try y.bytes())
-        let withPart = Tensor.matmul(
-          x, packed: packed, transposeWeight: transposed, plus: LowRankTerm(h, b, scale: 0.3))
-        let differences = try zip(withPart.doubles(), expectedWithPart.doubles()).map {
-          ($0 - $1).magnitude
+        let part = LowRankTerm(h, b, scale: 0.3)
+        for (part, expected) in [(nil, expected), (part, expectedWithPart)] {
+          let how = "\(m) rows, \(threads) threads, \(part == nil ? "no" : "a") low-rank part"
+          var y = Tensor.matmul(x, packed: packed, transposeWeight: transposed, plus: part)
+          #expect(try Self.distance(y, expected) < tolerance, "\(how)")
+          y.accumulateMatmul(x, packed: packed, transposeWeight: transposed, plus: part)
+          #expect(try Self.distance(y, expected, times: 2) < 2 * tolerance, "\(how), twice")
+          results.append(try y.bytes())
         }
-        #expect(
-          try #require(differences.max()) < tolerance, "low rank, \(m) rows, \(threads) threads")
-        results.append(try withPart.bytes())
       }
       for i in results.indices { #expect(results[i] == results[i % 2]) }
+    }
+  }
+
+  /// The largest difference from a multiple of `expected`; infinite where a number is not one.
+  private static func distance(_ y: Tensor, _ expected: Tensor, times factor: Double = 1) throws
+    -> Double
+  {
+    try zip(y.doubles(), expected.doubles()).reduce(0) {
+      let difference = ($1.0 - factor * $1.1).magnitude
+      return difference.isNaN ? .infinity : max($0, difference)
+    }
+  }
+
+  @Test(
+    "rows in blocks and terms in runs give the same, on any number of threads",
+    arguments: [(1100, 200, 12_000), (510, 600, 9_000)], [DType.float32, .bfloat16])
+  func runs(_ extents: (m: Int, n: Int, k: Int), _ dtype: DType) throws {
+    let (m, n, k) = extents
+    let a = FewRowsTests.rows(m, k).cast(to: dtype)
+    let b = Tensor.normal([n, k], stream: RandomStream(seed: 3, purpose: .test, index: 7)).cast(
+      to: dtype)
+    let expected = Tensor.matmul(a.cast(to: .float64), b.cast(to: .float64), transposeB: true)
+    var results: [[UInt8]] = []
+    for threads in [1, 2, 3] {
+      let usual = Workers.count
+      Workers.count = threads
+      defer { Workers.count = usual }
+      var y = Tensor.matmul(a, b, transposeB: true)
+      // Sums of some thousand products of normal numbers, and half a unit of bfloat16 at their size.
+      let tolerance = dtype == .float32 ? 2e-3 : 2.0
+      #expect(try Self.distance(y, expected) < tolerance, "\(threads) threads")
+      y.accumulateMatmul(a, b, transposeB: true)
+      #expect(try Self.distance(y, expected, times: 2) < 2 * tolerance, "\(threads) threads, twice")
+      results.append(try y.bytes())
+    }
+    if ck_gemm_is_fastest() != 0 { #expect(results.allSatisfy { $0 == results[0] }) }
+  }
+
+  @Test("attention of a long document is that in float64", arguments: [DType.float32, .bfloat16])
+  func longAttention(_ dtype: DType) throws {
+    // Tiles beyond 512 keys, and tasks of their own for one head.
+    let (tokens, dim) = (700, 32)
+    let inputs = (0..<4).map {
+      Tensor.normal(
+        [tokens * dim], stream: RandomStream(seed: 8, purpose: .test, index: $0)
+      ).reshaped([tokens, 1, dim]).cast(to: dtype)
+    }
+    func results(_ dtype: DType) -> [Tensor] {
+      let x = inputs.map { $0.cast(to: dtype) }
+      let (y, logSumExp) = Tensor.attention(
+        q: x[0], k: x[1], v: x[2], scale: 0.2, documents: nil, keyOffset: 0)
+      let (dq, dk, dv) = Tensor.attentionBackward(
+        dOut: x[3], q: x[0], k: x[1], v: x[2], out: y, logSumExp: logSumExp, scale: 0.2,
+        documents: nil)
+      return [y, dq, dk, dv]
+    }
+    for (result, expected) in zip(results(dtype), results(.float64)) {
+      #expect(try Self.distance(result, expected) < (dtype == .float32 ? 2e-5 : 0.1))
     }
   }
 }

@@ -63,10 +63,17 @@ package struct LowRankPart: Sendable {
       return
     }
     // The product with the weight comes last: it has so much to compute that reading its result costs nothing.
-    var dx = Tensor.matmul(inner.dh, inner.a)
-    dx.dropOut(probability: dropout.probability, stream: dropout.stream)
-    gradients.accumulate(0, dx)
+    gradients.accumulate(0, Self.dropped(inner, dropout.probability, dropout.stream))
     gradients.accumulateMatmul(0, dy, packed: weight)
+  }
+
+  /// drop(dh·A): made and handed over, so that the sum holds it alone.
+  private static func dropped(
+    _ inner: InnerGradient, _ probability: Double, _ stream: RandomStream
+  ) -> Tensor {
+    var dx = Tensor.matmul(inner.dh, inner.a)
+    dx.dropOut(probability: probability, stream: stream)
+    return dx
   }
 
   private func dropped(_ x: Tensor) -> Tensor {

@@ -130,7 +130,7 @@ typedef struct {
 } ck_part;
 
 // Where a part of a product goes: float32 or bfloat16, from its first element on, rows `stride` elements apart. The sums of
-// bfloat16 are kept in `sums` where they are not yet complete after CK_GEMM_TERMS terms. A product of very many terms is made
+// bfloat16 are kept in `sums` where they are not yet complete after CK_GEMM_TERMS terms, those of float32 in `elements`. A product of very many terms is made
 // in several calls, which leave the sums where they are for the next one (`is_continuing`) and take them from there
 // (`is_continued`) instead of β·c.
 typedef struct {
@@ -152,8 +152,9 @@ int ck_gemm(
     const ck_factor *a, const ck_factor *b, const ck_part *part, float alpha, float beta, const ck_result *c);
 
 // The same in two steps, so that several threads pack a once for all of them. ck_gemm_pack puts the part's rows and terms of op(a)
-// into rows from `row` on of `packed`, which has `height` rows, a multiple of six, of the terms; `row` is a multiple of six.
-// ck_gemm_packed takes the rows of its part from there.
+// into rows from `row` on of `packed`, which has `height` rows, a multiple of six, of just these terms; `row` is a multiple of six.
+// ck_gemm_packed takes rows from `row` on of it for its part, which has the same terms; the part's own first row tells
+// it only where a band's diagonal is.
 void ck_gemm_pack(const ck_factor *a, const ck_part *part, size_t row, size_t height, float *packed);
 int ck_gemm_packed(
     const float *packed, size_t row, size_t height, const ck_factor *b, const ck_part *part, float alpha, float beta,

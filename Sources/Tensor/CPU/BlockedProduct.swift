@@ -5,6 +5,7 @@ import CKernels
 
 /// What of a product need not be computed, by a diagonal d. Whoever does not know a band computes everything.
 enum ProductBand {
+  /// Everything is computed.
   case whole
   /// Results in columns beyond row + d are not looked at.
   case results(diagonal: Int)
@@ -57,19 +58,19 @@ struct BlockedProduct {
     isNarrow = result != .float32
     let threads =
       2 * m * n * k < BlockedProduct.serialProduct ? 1 : ThreadTeam.usableThreadCount
-    let mostRows =
-      threads == 1 ? m : max(BlockedProduct.fullRows, BlockedProduct.packedElements / k)
-    blockRows = BlockedProduct.part(of: m, atMost: mostRows, multipleOf: 6)
-    blockTerms =
-      threads == 1 || blockRows * k <= BlockedProduct.packedElements
-      ? k
-      : BlockedProduct.part(
-        of: k, atMost: BlockedProduct.packedElements / blockRows,
-        multipleOf: BlockedProduct.terms)
     // Whole registers but for the last tile.
     let share = threads == 1 ? n : (n + 2 * threads - 1) / (2 * threads)
     let columns = min(max(share, BlockedProduct.leastColumns), BlockedProduct.mostColumns)
     width = min(n, (columns + 15) / 16 * 16)
+    let isPacked = threads > 1 && width < n
+    let mostRows = max(BlockedProduct.fullRows, BlockedProduct.packedElements / k / 6 * 6)
+    blockRows = BlockedProduct.part(of: m, atMost: isPacked ? mostRows : m, multipleOf: 6)
+    blockTerms =
+      !isPacked || blockRows * k <= BlockedProduct.packedElements
+      ? k
+      : BlockedProduct.part(
+        of: k, atMost: BlockedProduct.packedElements / blockRows,
+        multipleOf: BlockedProduct.terms)
     let across = (n + width - 1) / width
     let down = min(
       max(1, (threads + across - 1) / across), max(1, blockRows / BlockedProduct.leastRows))

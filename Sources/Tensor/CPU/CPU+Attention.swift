@@ -1,6 +1,7 @@
-// Causal attention in tiles of query rows. Scores exist for one tile and one head at a time; what lies in the future of a
-// tile's rows is not multiplied, by our own kernels to within a few rows, by the libraries' to within the tile. Grouped heads share K and V in place, and the strides of
-// [N, H, D] go straight into the matrix products, so nothing is transposed or repeated.
+// Causal attention in tiles of query rows. Scores exist for one tile and one head at a time. What lies in the future of
+// the rows is not multiplied: to within a few rows by our own kernels, to within the tile by the libraries'.
+// Grouped heads share K and V in place, and the strides of [N, H, D] go straight into the matrix products, so nothing is
+// transposed or repeated.
 
 extension CPUBackend: AttentionKernels {
   package func attention(
