@@ -175,6 +175,19 @@ struct DownloadTests {
     try scene.requireSoundCache()
   }
 
+  @Test("a hub whose name is not found is asked three times, and named")
+  func unknownName() throws {
+    let scene = try HubScene()
+    let settings = try HubSettings(
+      cacheFolder: scene.cacheFolder,
+      environment: { ["HF_ENDPOINT": "http://hub.invalid"][$0] })
+    #expect {
+      try scene.download(settings)
+    } throws: {
+      "\($0)".contains("after 3 tries") && "\($0)".contains("hub.invalid")
+    }
+  }
+
   @Test("progress ends with all bytes and files, and never shrinks below nothing")
   func progress() throws {
     let scene = try HubScene { hub, request in

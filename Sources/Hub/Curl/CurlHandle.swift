@@ -128,6 +128,8 @@ final class CurlHandle {
       qwen_sft_curl_set_text(easy, option, value) == CURLE_OK
     }
     let connectMilliseconds = Int(max(1, min(settings.connectSeconds * 1000, 1e9)))
+    // Only speed depends on it, and libcurl refuses it on a handle whose last host was not found.
+    _ = set(CURLOPT_BUFFERSIZE, 1 << 18)
     return set(CURLOPT_URL, request.address.description)
       && qwen_sft_curl_allow_web(easy) == CURLE_OK
       && set(request.isHead ? CURLOPT_NOBODY : CURLOPT_HTTPGET, 1)
@@ -135,7 +137,6 @@ final class CurlHandle {
       && set(CURLOPT_NOSIGNAL, 1)
       && set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
       && set(CURLOPT_CONNECTTIMEOUT_MS, connectMilliseconds)
-      && set(CURLOPT_BUFFERSIZE, 1 << 18)
       && set(CURLOPT_TCP_KEEPALIVE, 1)
       // Plain bytes are asked for; a body that comes packed all the same is unpacked.
       && set(CURLOPT_ACCEPT_ENCODING, "identity")
