@@ -14,12 +14,9 @@ extension CPUBackend {
     beta: Double, plus lowRank: LowRankOperand?, into c: Destination
   ) {
     guard c.count > 0 else { return }
-    let isOfFewRows =
-      transposeWeight && m <= CPUBackend.fewRows && a.dtype != .float64 && a.dtype == c.dtype
-      && w.isMultipliedInFewRows(columns: columns)
-    if BlockedProduct.isFastest, !isOfFewRows, rows > 0, columns > 0, w.isPackedByKernels,
-      a.dtype == c.dtype, a.dtype == .float32 || a.dtype == .bfloat16
-    {
+    let kernels = PackedKernels(
+      a, w, into: c, transposeWeight: transposeWeight, m: m, columns: columns)
+    if case .blocks = kernels, rows > 0, columns > 0 {
       multiplyInBlocks(a, w, transposeWeight, m, rows, columns, Float(beta), lowRank, c)
       return
     }
@@ -35,16 +32,17 @@ extension CPUBackend {
       if beta == 0 { fill(c, with: 0) } else { scale(c.operand, by: beta, into: c) }
       return
     }
-    if isOfFewRows {
+    switch kernels {
+    case .fewRows:
       multiplyFewRows(a, w, m: m, rows: rows, columns: columns, alpha: 1, beta: beta, into: c)
       return
-    }
-    if case .narrow(let w) = w, w.dtype == a.dtype {
+    case .dense(let w):
       matmul(
         a, transposeA: false, w, transposeB: transposeWeight, m: m,
         n: transposeWeight ? rows : columns, k: transposeWeight ? columns : rows, alpha: 1,
         beta: beta, into: c)
       return
+    case .blocks, .unpacking: break
     }
     switch (a.dtype, c.dtype) {
     case (.float32, .float32):
@@ -218,6 +216,39 @@ extension CPUBackend {
             first == 0 ? beta : 1, c, columns)
         }
       }
+    }
+  }
+}
+
+/// Which kernels multiply by a weight, by types and sizes. `SizingBackend` counts what they take from the pool by the same choice.
+enum PackedKernels {
+  /// A row of the weight is multiplied where it is.
+  case fewRows
+  /// The weight is unpacked as it is packed, and a low-rank part goes on where its terms end.
+  case blocks
+  /// The weight is of the other factor's type: the product of two dense matrices.
+  case dense(Operand)
+  /// The weight is unpacked piece by piece.
+  case unpacking
+
+  /// The kernels of c ← a·Wᵀ or a·W for a of `m` rows and a weight of `columns` columns.
+  init(
+    _ a: Operand, _ w: PackedOperand, into c: Destination, transposeWeight: Bool, m: Int,
+    columns: Int
+  ) {
+    let isOfOneType = a.dtype == c.dtype
+    if transposeWeight, m <= CPUBackend.fewRows, a.dtype != .float64, isOfOneType,
+      w.isMultipliedInFewRows(columns: columns)
+    {
+      self = .fewRows
+    } else if BlockedProduct.isFastest, w.isPackedByKernels, isOfOneType,
+      a.dtype == .float32 || a.dtype == .bfloat16
+    {
+      self = .blocks
+    } else if case .narrow(let w) = w, w.dtype == a.dtype {
+      self = .dense(w)
+    } else {
+      self = .unpacking
     }
   }
 }

@@ -71,12 +71,9 @@ extension SizingBackend: QuantizationKernels {
   ) {
     guard m > 0, rows > 0, columns > 0 else { return }
     let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
-    let isOfFewRows =
-      transposeWeight && m <= CPUBackend.fewRows && a.dtype != .float64 && a.dtype == c.dtype
-      && w.isMultipliedInFewRows(columns: columns)
-    if BlockedProduct.isFastest, !isOfFewRows, w.isPackedByKernels, a.dtype == c.dtype,
-      a.dtype != .float64
-    {
+    let kernels = PackedKernels(
+      a, w, into: c, transposeWeight: transposeWeight, m: m, columns: columns)
+    if case .blocks = kernels {
       scratch(
         BlockedProduct(m: m, n: n, k: k + (lowRank?.rank ?? 0), result: c.dtype).scratchByteCounts)
       return
@@ -86,15 +83,16 @@ extension SizingBackend: QuantizationKernels {
         lowRank.h, transposeA: false, lowRank.b, transposeB: transposeWeight, m: m, n: n,
         k: lowRank.rank, alpha: lowRank.scale, beta: beta, into: c)
     }
-    if isOfFewRows {
+    switch kernels {
+    case .fewRows:
       multiplyFewRows(m: m, rows: rows, columns: columns)
       return
-    }
-    if case .narrow(let w) = w, w.dtype == a.dtype {
+    case .dense(let w):
       matmul(
         a, transposeA: false, w, transposeB: transposeWeight, m: m, n: n, k: k, alpha: 1,
         beta: beta, into: c)
       return
+    case .blocks, .unpacking: break
     }
     let isDirect = transposeWeight && m <= CPUBackend.directRows
     let tileRows = max(1, min(rows, CPUBackend.tileSize / columns))
