@@ -154,7 +154,6 @@ int cublasLtMatmul(void *, void *description, const void *alpha, const void *A, 
     factors[i] = isDouble ? *static_cast<const double *>(factor) : *static_cast<const float *>(factor);
   }
   return standin::queue(stream, [=] {
-    if (!standin::hasContext()) return 1;
     if (isDouble) multiply(desc, la, A, lb, B, lc, C, D, factors[0], factors[1], m, n, k);
     else multiply(desc, la, A, lb, B, lc, C, D, float(factors[0]), float(factors[1]), m, n, k);
     return 0;

@@ -1,5 +1,5 @@
 // The driver's functions by their names and signatures, over host memory.
-#include <functional>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,49 +14,31 @@
 #include "CUDAEmulator.h"
 #include "emulator.h"
 #include "standin.h"
+#include "streams.h"
 
 namespace {
 constexpr int deviceCount = 4;
 constexpr size_t memoryBytes = size_t(8) << 30;
 
-/// A copy from the host that has not been done: it is as late as the order of the stream allows.
-struct Transfer {
-  uint64_t to;
-  const void *from;
-  size_t bytes;
-};
+using streams::captureUnsupported;
+using streams::mutex;
+using Lock = std::lock_guard<std::recursive_mutex>;
+
 struct Device {
   int ordinal;
   size_t used = 0;
-  std::vector<Transfer> transfers;
 };
-struct Event {
-  double milliseconds;
-};
-/// What a stream was given while it was captured; each gives a status when it is run.
-struct Graph {
-  std::vector<std::function<int()>> nodes;
-};
-struct Stream {
-  Device *device;
-  std::unique_ptr<Graph> capture;
-  /// Whether the capture was given what cannot be in a graph.
-  bool isBroken = false;
-};
-Stream *stream_(void *handle) { return static_cast<Stream *>(handle); }
-bool isCurrent(void *stream);
-/// For calls that wait, copy from or to the host, or take memory: a capture breaks on them.
-bool breaksCapture(void *stream) {
-  if (!stream || !stream_(stream)->capture) return false;
-  stream_(stream)->isBroken = true;
-  return true;
-}
-constexpr int captureUnsupported = 900, captureInvalidated = 901;
-
-std::mutex mutex;
 Device devices[deviceCount] = {{0}, {1}, {2}, {3}};
 thread_local Device *current = nullptr;
+
+streams::Stream *stream_(void *handle) { return static_cast<streams::Stream *>(handle); }
 bool isCurrent(void *stream) { return current && stream && stream_(stream)->device == current; }
+bool breaksCapture(void *stream) { return streams::breaksCapture(stream_(stream)); }
+/// Whether of a device's streams the oldest goes on first; else the youngest does.
+bool risesByAge(const Device *device) { return device->ordinal % 2 == 0; }
+
+using GraphHandle = std::shared_ptr<streams::Graph>;
+
 std::string lastError;
 std::map<uint64_t, std::pair<size_t, size_t>> allocations;  // address → (bytes asked for, bytes mapped)
 std::set<const emu::Kernel *> launched;
@@ -76,13 +58,7 @@ int plannedFailure(const char *name) {
 }
 #define CALL                                       \
   if (const int status = plannedFailure(__func__)) \
-    return status;
-
-/// Does the copies from the host that are due; the lock is held.
-void land(Device *device) {
-  for (const auto &t : device->transfers) memcpy(reinterpret_cast<void *>(t.to), t.from, t.bytes);
-  device->transfers.clear();
-}
+    return status < 0 ? 0 : status;
 
 size_t pageSize() {
   static const size_t size = size_t(sysconf(_SC_PAGESIZE));
@@ -118,7 +94,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 int cuDeviceTotalMem_v2(size_t *bytes, int) { CALL *bytes = memoryBytes; return 0; }
 int cuMemGetInfo_v2(size_t *available, size_t *total) {
   CALL if (!current) return 201;
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   *available = memoryBytes - current->used;
   *total = memoryBytes;
   return 0;
@@ -150,17 +126,16 @@ int cuModuleGetFunction(void **function, void *, const char *name) {
 int cuFuncSetAttribute(void *function, int attribute, int value) {
   CALL if (!current) return 201;
   if (attribute != 8 || value > sharedBytesPerBlock(current->ordinal)) return 1;
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   sharedBytes[{function, current}] = value;
   return 0;
 }
 
-int run(const emu::Kernel *kernel, dim3 grid, dim3 block, unsigned shared, void **params) {
-  const std::lock_guard<std::mutex> lock(mutex);
+int run(Device *device, const emu::Kernel *kernel, dim3 grid, dim3 block, unsigned shared, void **params) {
+  const Lock lock(mutex);
   launched.insert(kernel);
-  land(current);
-  if (shared > 48 << 10 && int(shared) > sharedBytes[{kernel, current}]) return 1;
-  if (emu::launch(*kernel, grid, block, shared, params, unsigned(current->ordinal))) return 0;
+  if (shared > 48 << 10 && int(shared) > sharedBytes[{kernel, device}]) return 1;
+  if (emu::launch(*kernel, grid, block, shared, params, unsigned(device->ordinal))) return 0;
   lastError = emu::error;  // for cuGetErrorString
   return emu::error.find("illegal address") != std::string::npos ? 700 : 719;
 }
@@ -169,26 +144,24 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   CALL if (!isCurrent(stream)) return 400;
   const auto *kernel = static_cast<emu::Kernel *>(function);
   const dim3 grid{gx, gy, gz}, block{bx, by, bz};
-  if (!stream_(stream)->capture) return run(kernel, grid, block, shared, params);
   // The arguments are copied, as the driver does it.
   std::vector<std::vector<unsigned char>> arguments;
   for (size_t i = 0; i < kernel->parameterBytes.size(); ++i) {
     const auto *from = static_cast<const unsigned char *>(params[i]);
     arguments.emplace_back(from, from + kernel->parameterBytes[i]);
   }
-  stream_(stream)->capture->nodes.push_back([=]() mutable {
+  return standin::queue(stream, [=, device = current]() mutable {
     std::vector<void *> pointers;
     for (auto &argument : arguments) pointers.push_back(argument.data());
-    return run(kernel, grid, block, shared, pointers.data());
+    return run(device, kernel, grid, block, shared, pointers.data());
   });
-  return 0;
 }
 
 /// A buffer ends against a page that cannot be touched, and is full of NaN.
 int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
   CALL if (!isCurrent(stream) || bytes == 0) return 1;
   if (breaksCapture(stream)) return captureUnsupported;
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   if (bytes > memoryBytes - current->used || (bytesLeft >= 0 && int64_t(bytes) > bytesLeft)) return 2;
   const size_t page = pageSize(), body = (bytes + 15) / 16 * 16, mapped = (body + page - 1) / page * page + page;
   void *memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -205,16 +178,17 @@ int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
 int cuMemFreeAsync(uint64_t address, void *stream) {
   CALL if (!isCurrent(stream)) return 400;
   if (breaksCapture(stream)) return captureUnsupported;
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   const auto found = allocations.find(address);
   if (found == allocations.end()) return 1;
-  land(current);
   const auto [bytes, mapped] = found->second;
-  munmap(reinterpret_cast<void *>(address / pageSize() * pageSize()), 0 + mapped);
   current->used -= bytes;
   if (bytesLeft >= 0) bytesLeft += int64_t(bytes);
   allocations.erase(found);
-  return 0;
+  return standin::queue(stream, [address, mapped = mapped] {
+    munmap(reinterpret_cast<void *>(address / pageSize() * pageSize()), mapped);
+    return 0;
+  });
 }
 /// Whether [address, address + bytes) lies in one buffer.
 bool isInside(uint64_t address, size_t bytes) {
@@ -223,58 +197,52 @@ bool isInside(uint64_t address, size_t bytes) {
   const auto &[base, size] = *--next;
   return address + bytes <= base + (size.first + 15) / 16 * 16;
 }
-int copy(uint64_t checked, void *to, const void *from, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (!current) return 201;
+/// Queues a copy of which the bytes at `checked` must lie in one buffer.
+int copy(void *stream, uint64_t checked, void *to, const void *from, size_t bytes,
+         streams::Item::Kind kind = streams::Item::work) {
+  if (!isCurrent(stream)) return current ? 400 : 201;
+  const Lock lock(mutex);
   if (!isInside(checked, bytes)) return 1;
-  land(current);
-  memcpy(to, from, bytes);
-  return 0;
+  return streams::enqueue(stream_(stream), {kind, [=] {
+                            memcpy(to, from, bytes);
+                            return 0;
+                          }, nullptr});
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
-  CALL if (!current) return 201;
-  if (breaksCapture(stream)) return captureUnsupported;
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (!isInside(to, bytes)) return 1;
-  current->transfers.push_back({to, from, bytes});
-  return 0;
+  CALL if (breaksCapture(stream)) return captureUnsupported;
+  return copy(stream, to, reinterpret_cast<void *>(to), from, bytes, streams::Item::copyIn);
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
   CALL if (breaksCapture(stream)) return captureUnsupported;
-  return copy(from, to, reinterpret_cast<void *>(from), bytes);
-}
-int copyOnDevice(uint64_t to, uint64_t from, size_t bytes) {
-  if (!isInside(from, bytes)) return 1;
-  return copy(to, reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
+  return copy(stream, from, to, reinterpret_cast<void *>(from), bytes);
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
-  CALL if (!stream_(stream)->capture) return copyOnDevice(to, from, bytes);
-  stream_(stream)->capture->nodes.push_back([=] { return copyOnDevice(to, from, bytes); });
-  return 0;
+  CALL {
+    const Lock lock(mutex);
+    if (!isInside(from, bytes)) return 1;
+  }
+  return copy(stream, to, reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
 }
 int cuStreamCreate(void **stream, unsigned) {
   CALL if (!current) return 201;
-  *stream = new Stream{current, nullptr};
+  const Lock lock(mutex);
+  *stream = new streams::Stream(current, risesByAge(current));
   return 0;
 }
 int cuStreamBeginCapture_v2(void *stream, int) {
-  CALL if (!isCurrent(stream)) return 400;
-  if (stream_(stream)->capture) return captureUnsupported;
-  stream_(stream)->capture = std::make_unique<Graph>();
-  stream_(stream)->isBroken = false;
-  return 0;
+  CALL return isCurrent(stream) ? streams::beginCapture(stream_(stream)) : 400;
 }
 int cuStreamEndCapture(void *stream, void **graph) {
-  if (!isCurrent(stream) || !stream_(stream)->capture) return 400;
-  auto captured = std::move(stream_(stream)->capture);
   *graph = nullptr;
+  std::unique_ptr<streams::Graph> captured;
+  const int ended = isCurrent(stream) ? streams::endCapture(stream_(stream), captured) : 400;
   CALL  // the capture has ended all the same
-  if (stream_(stream)->isBroken) return captureInvalidated;
-  *graph = captured.release();
+  if (ended) return ended;
+  *graph = new GraphHandle{std::move(captured)};
   return 0;
 }
 int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long) {
-  CALL * executable = new Graph(*static_cast<Graph *>(graph));
+  CALL * executable = new GraphHandle(*static_cast<GraphHandle *>(graph));
   return 0;
 }
 int cuGraphUpload(void *executable, void *stream) {
@@ -282,20 +250,18 @@ int cuGraphUpload(void *executable, void *stream) {
 }
 int cuGraphLaunch(void *executable, void *stream) {
   CALL if (!isCurrent(stream)) return 400;
-  for (auto &node : static_cast<Graph *>(executable)->nodes)
-    if (const int status = node()) return status;
-  return 0;
+  return standin::queue(stream, [graph = *static_cast<GraphHandle *>(executable), rises = risesByAge(current)] {
+    return streams::run(graph, rises);
+  });
 }
-int cuGraphDestroy(void *graph) { CALL delete static_cast<Graph *>(graph); return 0; }
-int cuGraphExecDestroy(void *executable) { CALL delete static_cast<Graph *>(executable); return 0; }
-void landAll(Device *device) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (device) land(device);
-}
+int cuGraphDestroy(void *graph) { CALL delete static_cast<GraphHandle *>(graph); return 0; }
+int cuGraphExecDestroy(void *executable) { CALL delete static_cast<GraphHandle *>(executable); return 0; }
 int cuStreamSynchronize(void *stream) {
   CALL if (breaksCapture(stream)) return captureUnsupported;
-  landAll(stream_(stream)->device);
-  return 0;
+  return isCurrent(stream) ? streams::finish(stream_(stream)) : 400;
+}
+int cuStreamWaitEvent(void *stream, void *event, unsigned) {
+  CALL return isCurrent(stream) ? streams::wait(stream_(stream), static_cast<streams::Event *>(event)) : 400;
 }
 int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
   CALL if (!current) return 201;
@@ -303,25 +269,22 @@ int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
   return *memory ? 0 : 2;
 }
 int cuMemFreeHost(void *memory) {
-  CALL landAll(current);
+  CALL if (current) streams::finishDevice(current);
   free(memory);
   return 0;
 }
-int cuEventCreate(void **event, unsigned) { CALL *event = new Event{}; return 0; }
-int cuEventDestroy_v2(void *event) { CALL delete static_cast<Event *>(event); return 0; }
+int cuEventCreate(void **event, unsigned) { CALL *event = new streams::Event{}; return 0; }
+int cuEventDestroy_v2(void *event) { CALL delete static_cast<streams::Event *>(event); return 0; }
 int cuEventRecord(void *event, void *stream) {
-  CALL if (breaksCapture(stream)) return captureUnsupported;
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  static_cast<Event *>(event)->milliseconds = double(now.tv_sec) * 1e3 + double(now.tv_nsec) * 1e-6;
-  return 0;
+  CALL return isCurrent(stream) ? streams::record(static_cast<streams::Event *>(event), stream_(stream)) : 400;
 }
-int cuEventSynchronize(void *) {
-  CALL landAll(current);
-  return 0;
-}
+int cuEventSynchronize(void *event) { CALL return streams::finish(static_cast<streams::Event *>(event)->mark); }
 int cuEventElapsedTime(float *milliseconds, void *from, void *to) {
-  CALL *milliseconds = float(static_cast<Event *>(to)->milliseconds - static_cast<Event *>(from)->milliseconds);
+  CALL const auto first = static_cast<streams::Event *>(from)->mark, last = static_cast<streams::Event *>(to)->mark;
+  const Lock lock(mutex);
+  if (!first || !last) return 400;
+  if (!first->isDone || !last->isDone) return streams::notReady;
+  *milliseconds = float(last->milliseconds - first->milliseconds);
   return 0;
 }
 int cuGetErrorString(int status, const char **text) {
@@ -338,6 +301,10 @@ int cuGetErrorString(int status, const char **text) {
     case 500: *text = "named symbol not found"; break;
     case 700: *text = "an illegal memory access was encountered"; break;
     case 900: *text = "operation not permitted when stream is capturing"; break;
+    case 600: *text = "device not ready"; break;
+    case 904: *text = "capturing stream has unjoined work"; break;
+    case 905: *text = "dependency created on uncaptured work in another stream"; break;
+    case 907: *text = "operation not permitted on an event last recorded in a capturing stream"; break;
     case 901: *text = "operation failed due to a previous error during capture"; break;
     case 719: *text = "unspecified launch failure"; break;
     default: *text = "unrecognized error code";
@@ -347,19 +314,14 @@ int cuGetErrorString(int status, const char **text) {
 }  // namespace
 
 bool standin::isDeviceMemory(const void *address, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   return isInside(reinterpret_cast<uint64_t>(address), bytes);
 }
-bool standin::hasContext() {
-  landAll(current);
-  return current;
-}
+bool standin::hasContext() { return current; }
 int standin::plannedFailure(const char *name) { return ::plannedFailure(name); }
 int standin::queue(void *stream, std::function<int()> work) {
-  if (!isCurrent(stream)) return 1;
-  if (!stream_(stream)->capture) return work();
-  stream_(stream)->capture->nodes.push_back(std::move(work));
-  return 0;
+  if (!isCurrent(stream)) return 400;
+  return streams::enqueue(stream_(stream), {streams::Item::work, std::move(work), nullptr});
 }
 
 extern "C" {
@@ -374,7 +336,8 @@ void *emulator_symbol(const char *name) {
       ENTRY(cuCtxSetCurrent), ENTRY(cuDeviceGetDefaultMemPool), ENTRY(cuMemPoolSetAttribute), ENTRY(cuMemPoolTrimTo),
       ENTRY(cuModuleLoadData), ENTRY(cuModuleGetFunction), ENTRY(cuFuncSetAttribute), ENTRY(cuLaunchKernel),
       ENTRY(cuMemAllocAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemcpyHtoDAsync_v2), ENTRY(cuMemcpyDtoHAsync_v2),
-      ENTRY(cuMemcpyDtoDAsync_v2), ENTRY(cuStreamCreate), ENTRY(cuStreamSynchronize), ENTRY(cuEventCreate),
+      ENTRY(cuMemcpyDtoDAsync_v2), ENTRY(cuStreamCreate), ENTRY(cuStreamSynchronize), ENTRY(cuStreamWaitEvent),
+      ENTRY(cuEventCreate),
       ENTRY(cuMemHostAlloc), ENTRY(cuMemFreeHost),
       ENTRY(cuEventDestroy_v2), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize), ENTRY(cuEventElapsedTime),
       ENTRY(cuGetErrorString),
@@ -400,7 +363,7 @@ void emulator_memory(long long bytes) { bytesLeft = bytes; }
 int emulator_descriptions(void) { return standin::descriptions(); }
 int emulator_device_count(void) { return deviceCount; }
 int emulator_kernels_run(int *count) {
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   *count = 0;
   for (auto *k = emu::firstKernel(); k; k = k->next) *count += strncmp(k->name, "fault_", 6) != 0;
   int run = 0;
@@ -408,7 +371,7 @@ int emulator_kernels_run(int *count) {
   return run;
 }
 const char *emulator_unused_kernel(int index) {
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   for (auto *k = emu::firstKernel(); k; k = k->next)
     if (!launched.count(k) && strncmp(k->name, "fault_", 6) != 0 && index-- == 0) return k->name;
   return nullptr;

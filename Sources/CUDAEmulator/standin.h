@@ -10,10 +10,10 @@ void *blasSymbol(const char *name);
 int descriptions();
 /// Whether the bytes lie in one buffer of the device.
 bool isDeviceMemory(const void *address, size_t bytes);
-/// Whether this thread has a device's context; copies to it from the host are then done.
+/// Whether this thread has a device's context.
 bool hasContext();
 /// The status that a test has asked for, 0 for none.
 int plannedFailure(const char *name);
-/// Runs work of a stream, or keeps it where the stream is captured; its status.
+/// Gives work to a stream: its status where it runs at once, else 0.
 int queue(void *stream, std::function<int()> work);
 }  // namespace standin

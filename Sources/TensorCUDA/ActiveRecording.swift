@@ -22,10 +22,15 @@ final class ActiveRecording: @unchecked Sendable {
   /// Tokens that attention sees; nil where there is none.
   private(set) var tokenCount: Int?
   private var advanceBuffer: Buffer?
+  /// Where weights are unpacked by what is recorded.
+  let unpackedWeights: UnpackedWeights
 
   init(_ backend: CUDABackend, _ pools: RecorderPools) {
     self.backend = backend
     self.pools = pools
+    // What work that ran has read was written before.
+    unpackedWeights = UnpackedWeights(
+      backend.context, visible: backend.unpackedWeights.visibleWeights)
   }
 
   /// Memory that replays write over; nil where there is none left.

@@ -4,15 +4,28 @@ package import Tensor
 
 extension CUDABackend: MemoryKernels {
   package func allocate(byteCount: Int) -> Buffer {
-    let taken =
-      if let recording { recording.buffer(byteCount) } else { pool.buffer(byteCount: byteCount) }
-    if let taken {
-      if recording == nil { keepToLimit() }
-      return taken
-    }
-    // What recordings hold can be had again.
-    if recording == nil, recordedMemory.reclaim(), let buffer = pool.buffer(byteCount: byteCount) {
+    if let buffer = buffer(byteCount, releasing: { unpackedWeights.releaseMemory(to: self) }) {
       return buffer
+    }
+    // Nothing is queued after a failure, so nobody follows this address.
+    return Buffer(address: 0, byteCount: byteCount)
+  }
+
+  /// Memory in which weights are unpacked; nil, and the error kept, where there is none.
+  func memoryForUnpacking(_ byteCount: Int) -> Buffer? { buffer(byteCount, releasing: { false }) }
+
+  /// Memory, if need be such as `others` give back, whose result is whether they did; nil, and the error kept, where there is none.
+  private func buffer(_ byteCount: Int, releasing others: () -> Bool) -> Buffer? {
+    if let recording {
+      if let buffer = recording.buffer(byteCount) { return buffer }
+    } else {
+      if let buffer = pool.buffer(byteCount: byteCount) {
+        keepToLimit()
+        return buffer
+      }
+      if others(), let buffer = pool.buffer(byteCount: byteCount) { return buffer }
+      // What recordings hold can be had again.
+      if recordedMemory.reclaim(), let buffer = pool.buffer(byteCount: byteCount) { return buffer }
     }
     let memory = pool.statistics
     context.fail(
@@ -21,8 +34,7 @@ extension CUDABackend: MemoryKernels {
         detail:
           "out of memory: no \(byteCount) bytes are left on \(context.model) beside \(memory.liveByteCount) in use; a smaller batch, shorter rows or checkpointing need less"
       ))
-    // Nothing is queued after a failure, so nobody follows this address.
-    return Buffer(address: 0, byteCount: byteCount)
+    return nil
   }
 
   /// Gives the memory of recordings back where it and that of work that runs are more than the limit.
@@ -37,6 +49,7 @@ extension CUDABackend: MemoryKernels {
 
   package func release(_ buffer: Buffer) {
     guard buffer.address != 0 else { return }
+    unpackedWeights.forget(buffer.address)
     (recordedMemory.owner(of: buffer) ?? pool).release(buffer)
   }
 
@@ -48,6 +61,7 @@ extension CUDABackend: MemoryKernels {
     guard bytes.count > 0, !context.hasFailed else { return }
     if let recording { return recording.invalidate("a copy from the host") }
     context.makeCurrent()
+    countWrite()
     staging.copy(bytes, to: buffer.address + UInt(byteOffset))
   }
 
@@ -81,13 +95,16 @@ extension CUDABackend: MemoryKernels {
       steps)
   }
 
-  package func cast(_ x: Operand, into y: Destination) {
+  package func cast(_ x: Operand, into y: Destination) { cast(x, into: y, on: context.stream) }
+
+  /// Converts on a stream.
+  func cast(_ x: Operand, into y: Destination, on stream: Driver.Handle?) {
     precondition(x.count == y.count, "cast: \(x.count) elements into \(y.count)")
     guard x.count > 0, !context.hasFailed else { return }
     if x.dtype == y.dtype {
       context.makeCurrent()
       context.check(
-        context.driver.copy(y.pointer, x.pointer, x.count * x.dtype.byteWidth, context.stream),
+        context.driver.copy(y.pointer, x.pointer, x.count * x.dtype.byteWidth, stream),
         "cuMemcpyDtoDAsync(\(x.count * x.dtype.byteWidth) bytes)")
       return
     }
@@ -99,8 +116,8 @@ extension CUDABackend: MemoryKernels {
       }
     precondition(isKnown, "cast: no conversion from \(x.dtype.rawValue) to \(y.dtype.rawValue)")
     launch(
-      Kernel("memory", "cast", x.dtype, y.dtype), grid: blocks(x.count, perThread: 4), x.pointer,
-      y.pointer, Int64(x.count))
+      Kernel("memory", "cast", x.dtype, y.dtype), grid: blocks(x.count, perThread: 4),
+      on: stream, x.pointer, y.pointer, Int64(x.count))
   }
 
   package func fill(_ y: Destination, with value: Double) {
@@ -142,9 +159,9 @@ extension CUDABackend: MemoryKernels {
     statistics.reservedByteCount += recorded
     statistics.peakByteCount = max(
       statistics.peakByteCount, statistics.liveByteCount, recordedMemory.peakByteCount)
-    // In the widest type that models compute in; the workspace is there whether cuBLASLt is or not.
+    // Two weights in the widest type that models compute in; the workspace is there whether cuBLASLt is or not.
     statistics.kernelByteCount =
-      4 * Self.tileElementCount + MatrixProductPlans.workspaceByteCount
+      8 * Self.tileElementCount + MatrixProductPlans.workspaceByteCount
     return statistics
   }
 

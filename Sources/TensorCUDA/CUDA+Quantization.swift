@@ -1,5 +1,5 @@
-// NF4. Products unpack the weight into memory of the pool and multiply by that: the bytes are few beside the product's. With few
-// rows, as in decoding, the weight is multiplied as it is read.
+// NF4. Products unpack the weight beside the stream, while the one before is computed, and multiply by that. With few rows, as in
+// decoding, the weight is multiplied as it is read.
 
 package import Tensor
 
@@ -37,6 +37,7 @@ extension CUDABackend: QuantizationKernels {
       x.dtype == .float32 || x.dtype == .bfloat16,
       "quantizeNF4: no kernel for \(x.dtype.rawValue)")
     let blocks = (x.count + blockSize - 1) / blockSize
+    countWrite()
     launch(
       Kernel("quantization", "quantize_nf4", x.dtype), grid: (x: (blocks + 7) / 8, y: 1),
       block: (32, 8), x.pointer, codes.pointer, absmax.pointer, Int64(x.count), Int32(blockSize))
@@ -75,13 +76,20 @@ extension CUDABackend: QuantizationKernels {
   }
 
   package func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination) {
+    dequantizeNF4(w, from: first, into: y, on: context.stream)
+  }
+
+  /// Unpacks on a stream.
+  private func dequantizeNF4(
+    _ w: NF4Operand, from first: Int, into y: Destination, on stream: Driver.Handle?
+  ) {
     precondition(
       first >= 0 && first + y.count <= w.count,
       "dequantizeNF4: \(y.count) elements from \(first) of \(w.count)")
     requireFloat(y.dtype, "dequantizeNF4")
     launch(
       Kernel("quantization", "dequantize_nf4", y.dtype), grid: blocks(y.count, perThread: 8),
-      w.codes.pointer, w.codeBook.pointer, ScalesArgument(w.scales),
+      on: stream, w.codes.pointer, w.codeBook.pointer, ScalesArgument(w.scales),
       Int32(w.blockSize.trailingZeroBitCount), Int64(first), Int64(y.count), y.pointer)
   }
 
@@ -121,32 +129,60 @@ extension CUDABackend: QuantizationKernels {
         beta)
       return
     }
+    multiplyUnpacked(
+      a, w, transposeWeight: transposeWeight, m: m, rows: rows, columns: columns, beta: beta,
+      into: c)
+  }
+
+  /// c ← a·op(w) + β·c, of the weight so many rows at a time, each unpacked for the type of a.
+  private func multiplyUnpacked(
+    _ a: Operand, _ w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
+    beta: Double, into c: Destination
+  ) {
     let tileRows = max(1, min(rows, Self.tileElementCount / columns))
-    let tile = scratch(a.dtype, tileRows * columns)
-    defer { withExtendedLifetime(tile) {} }
     for first in stride(from: 0, to: rows, by: tileRows) {
       let count = min(tileRows, rows - first)
-      let unpacked = tile.destination.slice(0, count * columns)
-      switch w {
-      case .nf4(let w): dequantizeNF4(w, from: first * columns, into: unpacked)
-      case .narrow(let w): cast(w.slice(first * columns, count * columns), into: unpacked)
+      let fill = { (tile: Destination, stream: Driver.Handle?) in
+        switch w {
+        case .nf4(let w): self.dequantizeNF4(w, from: first * columns, into: tile, on: stream)
+        case .narrow(let w):
+          self.cast(w.slice(first * columns, count * columns), into: tile, on: stream)
+        }
       }
-      if transposeWeight {
-        // c[:, tile] = a · tileᵀ
+      let multiply = { (tile: Operand) in
         var product = MatrixProduct(
-          a.dtype, into: c.dtype, m: m, n: count, k: columns, transposeA: false, transposeB: true)
-        product.strideC = rows
-        multiply(
-          product, a, unpacked.operand, into: c.slice(first, c.count - first), beta: beta)
+          a.dtype, into: c.dtype, m: m, n: transposeWeight ? count : columns,
+          k: transposeWeight ? columns : count, transposeA: false, transposeB: transposeWeight)
+        if transposeWeight {
+          // c[:, tile] = a · tileᵀ
+          product.strideC = rows
+          self.multiply(product, a, tile, into: c.slice(first, c.count - first), beta: beta)
+        } else {
+          // c += a[:, tile] · tile
+          product.strideA = rows
+          self.multiply(
+            product, a.slice(first, a.count - first), tile, into: c, beta: first == 0 ? beta : 1)
+        }
+      }
+      if let unpacking = weightUnpacking {
+        unpacking.unpack(
+          a.dtype, count * columns, of: w.address, by: self, fill: fill, multiply: multiply)
       } else {
-        // c += a[:, tile] · tile
-        var product = MatrixProduct(
-          a.dtype, into: c.dtype, m: m, n: columns, k: count, transposeA: false, transposeB: false)
-        product.strideA = rows
-        multiply(
-          product, a.slice(first, a.count - first), unpacked.operand, into: c,
-          beta: first == 0 ? beta : 1)
+        let tile = scratch(a.dtype, count * columns)
+        fill(tile.destination, context.stream)
+        multiply(tile.destination.operand)
+        withExtendedLifetime(tile) {}
       }
+    }
+  }
+}
+
+extension PackedOperand {
+  /// Where the weight's elements or codes lie.
+  fileprivate var address: UInt {
+    switch self {
+    case .nf4(let w): w.codes.address
+    case .narrow(let w): w.address
     }
   }
 }

@@ -46,6 +46,7 @@ final class Recorder: WorkRecorder, @unchecked Sendable {
     guard !context.hasFailed else { return nil }
     context.makeCurrent()
     // What work that ran has left waiting is as much as this will want. The driver's pool may keep it in pieces.
+    backend.unpackedWeights.releaseMemory(to: backend)
     backend.pool.trim()
     context.synchronize(last: backend.lastKernelName)
     context.trim()
@@ -59,6 +60,7 @@ final class Recorder: WorkRecorder, @unchecked Sendable {
     {
       backend.setRecording(active)
       body()
+      active.unpackedWeights.releaseMemory(to: backend)
       backend.setRecording(nil)
       context.check(context.driver.endCapture(context.stream, &graph), "cuStreamEndCapture")
     }

@@ -1,9 +1,14 @@
 // What the executable asks of this module: a device, or what is there and what is missing.
 
+import Glibc
+
 package import Tensor
 
 /// The GPUs of this machine.
 package enum CUDA {
+  /// With the value "0" weights are unpacked in order with all else, to compare.
+  private static let unpackVariable = "QWEN_SFT_CUDA_UNPACK_AHEAD"
+
   /// Opens GPU `ordinal`. Compiled kernels are kept in `cacheFolder` where there is one; `remark` is told what is missing and
   /// makes the device slower.
   ///
@@ -19,7 +24,10 @@ package enum CUDA {
     let driver = try Driver(source)
     let major = try driver.version() / 1000
     let libraries = CUDALibraries(driverMajor: major)
-    let backend = try CUDABackend(driver: driver, ordinal: ordinal, blas: libraries.blas) {
+    let unpacksAhead = getenv(unpackVariable).map { String(cString: $0) } != "0"
+    let backend = try CUDABackend(
+      driver: driver, ordinal: ordinal, blas: libraries.blas, unpacksAhead: unpacksAhead
+    ) {
       CompiledKernels(
         nvrtc: libraries.nvrtc, capability: $0.capability, driverMajor: major,
         cacheFolder: cacheFolder)

@@ -1,4 +1,4 @@
-// A GPU as a backend: kernels compiled at run time, matrix products by cuBLASLt, one stream. What it asks of the machine
+// A GPU as a backend: kernels compiled at run time, matrix products by cuBLASLt, one stream and one for weights. What it asks of the machine
 // is in CUDAContext and CUDALibrary; the operations are in the CUDA+….swift files, one for each protocol of Backend.swift.
 
 import Synchronization
@@ -21,16 +21,20 @@ package final class CUDABackend: Backend {
   let staging: StagingRing
   let dynamicMaps = DynamicMapTables()
   let recordedMemory = RecordedMemory()
+  let unpackedWeights: UnpackedWeights
+  /// Whether weights are unpacked beside the stream.
+  private let unpacksAhead: Bool
+  private let writes = Atomic(0)
   private let activeRecording = Mutex<ActiveRecording?>(nil)
   private let lastKernel = Mutex<Kernel?>(nil)
 
   /// The device `ordinal` of a driver.
   ///
   /// Without `blas`, or where it does not start, products go to kernels of our own. With `usesExactSizes` buffers are as long as asked for, so that
-  /// a stand-in notices what reads beyond them.
+  /// a stand-in notices what reads beyond them. Unless `unpacksAhead` weights are unpacked in order with all else, to compare.
   package init(
     driver: Driver, ordinal: Int, blas: BLASLt?, usesExactSizes: Bool = false,
-    images: (CUDAContext) -> any KernelImages
+    unpacksAhead: Bool = true, images: (CUDAContext) -> any KernelImages
   ) throws(DeviceError) {
     name = "cuda:\(ordinal)"
     let context = try CUDAContext(driver, ordinal: ordinal)
@@ -52,11 +56,14 @@ package final class CUDABackend: Backend {
     self.remarks = remarks
     attentionPlans = AttentionPlans()
     staging = StagingRing(context)
+    unpackedWeights = UnpackedWeights(context)
+    self.unpacksAhead = unpacksAhead
   }
 
   deinit {
     // Tensors hold their backend, so what is left is our own.
     products?.releaseWorkspace()
+    unpackedWeights.releaseMemory(to: self)
     for buffer in attentionPlans.removeAll() { pool.release(buffer) }
     if let tables = dynamicMaps.remove() { pool.release(tables) }
     pool.trim()
@@ -68,10 +75,21 @@ package final class CUDABackend: Backend {
   /// Sets what is being recorded.
   func setRecording(_ recording: ActiveRecording?) { activeRecording.withLock { $0 = recording } }
 
-  /// Queues a kernel. Arguments are what the kernel's parameters are, in their order and with their widths.
+  /// How often the main stream was given what may be the bytes of a packed weight.
+  var writeCount: Int { writes.load(ordering: .relaxed) }
+
+  /// Counts such a write.
+  func countWrite() { writes.add(1, ordering: .relaxed) }
+
+  /// Where weights are unpacked; nil where that is done in order with all else.
+  var weightUnpacking: UnpackedWeights? {
+    unpacksAhead ? recording?.unpackedWeights ?? unpackedWeights : nil
+  }
+
+  /// Queues a kernel, on the main stream unless another is named. Arguments are what the kernel's parameters are, in their order and with their widths.
   package func launch<each A: BitwiseCopyable>(
     _ kernel: Kernel, grid: (x: Int, y: Int), block: (x: Int, y: Int) = (256, 1),
-    sharedByteCount: Int = 0, _ arguments: repeat each A
+    sharedByteCount: Int = 0, on stream: Driver.Handle? = nil, _ arguments: repeat each A
   ) {
     guard grid.x > 0, grid.y > 0, !context.hasFailed else { return }
     context.makeCurrent()
@@ -92,7 +110,7 @@ package final class CUDABackend: Backend {
         repeat add(each arguments)
         return context.driver.launch(
           function, UInt32(grid.x), UInt32(grid.y), 1, UInt32(block.x), UInt32(block.y), 1,
-          UInt32(sharedByteCount), context.stream, pointers.baseAddress, nil)
+          UInt32(sharedByteCount), stream ?? context.stream, pointers.baseAddress, nil)
       }
     }
     context.check(status, "cuLaunchKernel(\(kernel.name))")

@@ -13,6 +13,8 @@ package final class CUDAContext: @unchecked Sendable {
   let stream: Driver.Handle?
   /// A second stream, on which memory is taken while the first is recorded.
   private let sideStream: Driver.Handle?
+  /// A third stream, on which weights are unpacked.
+  let unpackingStream: Driver.Handle?
   /// The name of the device's model.
   package let model: String
   /// 90 for compute capability 9.0.
@@ -44,19 +46,22 @@ package final class CUDAContext: @unchecked Sendable {
     try driver.check(driver.retainContext(&context, device), "cuDevicePrimaryCtxRetain")
     try driver.check(driver.setContext(context), "cuCtxSetCurrent")
     self.context = context
-    var stream: Driver.Handle?
-    // 1: does not wait for the default stream.
-    try driver.check(driver.createStream(&stream, 1), "cuStreamCreate")
-    self.stream = stream
-    var sideStream: Driver.Handle?
-    try driver.check(driver.createStream(&sideStream, 1), "cuStreamCreate")
-    self.sideStream = sideStream
+    stream = try CUDAContext.makeStream(driver)
+    sideStream = try CUDAContext.makeStream(driver)
+    unpackingStream = try CUDAContext.makeStream(driver)
     var pool: Driver.Handle?
     try driver.check(driver.defaultMemoryPool(&pool, device), "cuDeviceGetDefaultMemPool")
     // 4: keep what is freed, however much it is; our own pool decides what goes.
     var threshold = UInt64.max
     try driver.check(driver.setPoolAttribute(pool, 4, &threshold), "cuMemPoolSetAttribute")
     memoryPool = pool
+  }
+
+  /// A stream that does not wait for the default one.
+  private static func makeStream(_ driver: Driver) throws(DeviceError) -> Driver.Handle? {
+    var stream: Driver.Handle?
+    try driver.check(driver.createStream(&stream, 1), "cuStreamCreate")
+    return stream
   }
 
   /// The driver's number of a device; the driver is started.

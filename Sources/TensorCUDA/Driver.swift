@@ -5,7 +5,7 @@ package import Tensor
 /// CUDA's driver API as a table of functions.
 package struct Driver: Sendable {
   /// An opaque handle of the driver's: a context, a stream, a module, a function.
-  typealias Handle = UnsafeMutableRawPointer
+  package typealias Handle = UnsafeMutableRawPointer
   typealias Status = Int32
 
   /// The library.
@@ -51,6 +51,7 @@ package struct Driver: Sendable {
   let destroyEvent: @convention(c) @Sendable (Handle?) -> Status
   let recordEvent: @convention(c) @Sendable (Handle?, Handle?) -> Status
   let synchronizeEvent: @convention(c) @Sendable (Handle?) -> Status
+  let waitForEvent: @convention(c) @Sendable (Handle?, Handle?, UInt32) -> Status
   let beginCapture: @convention(c) @Sendable (Handle?, Int32) -> Status
   let endCapture: @convention(c) @Sendable (Handle?, UnsafeMutablePointer<Handle?>) -> Status
   let instantiateGraph:
@@ -94,6 +95,7 @@ package struct Driver: Sendable {
     destroyEvent = try source.function("cuEventDestroy_v2")
     recordEvent = try source.function("cuEventRecord")
     synchronizeEvent = try source.function("cuEventSynchronize")
+    waitForEvent = try source.function("cuStreamWaitEvent")
     beginCapture = try source.function("cuStreamBeginCapture_v2")
     endCapture = try source.function("cuStreamEndCapture")
     instantiateGraph = try source.function("cuGraphInstantiateWithFlags")

@@ -49,12 +49,13 @@ package enum TestDevices {
   }
 
   /// A new emulated GPU with the order of threads `ordinal`.
-  package static func emulatedGPU(_ ordinal: Int, hasBLAS: Bool = true) throws(DeviceError)
-    -> CUDABackend
-  {
+  package static func emulatedGPU(
+    _ ordinal: Int, hasBLAS: Bool = true, unpacksAhead: Bool = true
+  ) throws(DeviceError) -> CUDABackend {
     let blas: BLASLt? = hasBLAS ? try BLASLt(emulator) : nil
     return try CUDABackend(
-      driver: Driver(emulator), ordinal: ordinal, blas: blas, usesExactSizes: true
+      driver: Driver(emulator), ordinal: ordinal, blas: blas, usesExactSizes: true,
+      unpacksAhead: unpacksAhead
     ) { _ in EmulatedImages() }
   }
 

@@ -6,15 +6,16 @@ extern "C" {
 
 /// The address of a function of libcuda or libcublasLt by its name, NULL where there is no stand-in for it.
 ///
-/// There are four devices, which differ in the order in which threads run and in when asynchronous copies land. The last has
-/// 99 KB of shared memory for a block, the others 227 KB.
+/// There are four devices, which differ in the order in which threads run, in when asynchronous copies land, and in which of
+/// several streams is ahead as far as their waits allow: the oldest, or the youngest. The last has 99 KB of shared memory for a
+/// block, the others 227 KB.
 __attribute__((visibility("default"))) void *emulator_symbol(const char *name);
 
 /// What the last failure was: a divergent barrier, an illegal address, an unknown kernel.
 const char *emulator_last_error(void);
 
 /// Makes the call after `calls` further ones of the function `name` by this thread fail with `status`; a negative count never
-/// fails.
+/// fails. With a negative status it does nothing and says that all is well.
 void emulator_fail(const char *name, int calls, int status);
 
 /// Gives the device attribute of a number a value for this thread; a negative one is the attribute's own again.
