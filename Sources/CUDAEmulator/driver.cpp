@@ -168,12 +168,16 @@ int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
   if (memory == MAP_FAILED) return 2;
   auto *base = static_cast<unsigned char *>(memory);
   mprotect(base + mapped - page, page, PROT_NONE);
-  memset(base + mapped - page - body, 0xff, body);
-  *address = reinterpret_cast<uint64_t>(base + mapped - page - body);
+  unsigned char *start = base + mapped - page - body;
+  *address = reinterpret_cast<uint64_t>(start);
   allocations[*address] = {bytes, mapped};
   current->used += bytes;
   if (bytesLeft >= 0) bytesLeft -= int64_t(bytes);
-  return 0;
+  // Nobody may use it before the stream has got here.
+  return standin::queue(stream, [=] {
+    memset(start, 0xff, body);
+    return 0;
+  });
 }
 int cuMemFreeAsync(uint64_t address, void *stream) {
   CALL if (!isCurrent(stream)) return 400;
@@ -278,14 +282,9 @@ int cuEventDestroy_v2(void *event) { CALL delete static_cast<streams::Event *>(e
 int cuEventRecord(void *event, void *stream) {
   CALL return isCurrent(stream) ? streams::record(static_cast<streams::Event *>(event), stream_(stream)) : 400;
 }
-int cuEventSynchronize(void *event) { CALL return streams::finish(static_cast<streams::Event *>(event)->mark); }
+int cuEventSynchronize(void *event) { CALL return streams::finish(static_cast<streams::Event *>(event)); }
 int cuEventElapsedTime(float *milliseconds, void *from, void *to) {
-  CALL const auto first = static_cast<streams::Event *>(from)->mark, last = static_cast<streams::Event *>(to)->mark;
-  const Lock lock(mutex);
-  if (!first || !last) return 400;
-  if (!first->isDone || !last->isDone) return streams::notReady;
-  *milliseconds = float(last->milliseconds - first->milliseconds);
-  return 0;
+  CALL return streams::elapsed(static_cast<streams::Event *>(from), static_cast<streams::Event *>(to), milliseconds);
 }
 int cuGetErrorString(int status, const char **text) {
   if ((status == 700 || status == 719) && !lastError.empty()) {
@@ -299,14 +298,14 @@ int cuGetErrorString(int status, const char **text) {
     case 201: *text = "invalid device context"; break;
     case 400: *text = "invalid resource handle"; break;
     case 500: *text = "named symbol not found"; break;
-    case 700: *text = "an illegal memory access was encountered"; break;
-    case 900: *text = "operation not permitted when stream is capturing"; break;
     case 600: *text = "device not ready"; break;
+    case 700: *text = "an illegal memory access was encountered"; break;
+    case 719: *text = "unspecified launch failure"; break;
+    case 900: *text = "operation not permitted when stream is capturing"; break;
+    case 901: *text = "operation failed due to a previous error during capture"; break;
     case 904: *text = "capturing stream has unjoined work"; break;
     case 905: *text = "dependency created on uncaptured work in another stream"; break;
     case 907: *text = "operation not permitted on an event last recorded in a capturing stream"; break;
-    case 901: *text = "operation failed due to a previous error during capture"; break;
-    case 719: *text = "unspecified launch failure"; break;
     default: *text = "unrecognized error code";
   }
   return 0;

@@ -1,3 +1,5 @@
+// Streams as queues: what was queued runs when somebody waits for it, in the most lopsided order that the waits allow. So a
+// wait that is missing shows. It models what CUDA guarantees and no parallel work.
 #include "streams.h"
 
 #include <algorithm>
@@ -129,19 +131,28 @@ int finish(Stream *stream) {
   const std::lock_guard<std::recursive_mutex> lock(mutex);
   return runStreams(together(stream), [=] { return stream->queue.empty(); });
 }
-int finishDevice(void *device) {
+void finishDevice(void *device) {
   const std::lock_guard<std::recursive_mutex> lock(mutex);
-  int status = 0;
   for (Stream *stream : all)
-    if (stream->device == device)
-      if (const int failure = finish(stream)) status = failure;
-  return status;
+    if (stream->device == device) finish(stream);
 }
-int finish(const MarkRef &mark) {
+int finish(const Event *event) {
   const std::lock_guard<std::recursive_mutex> lock(mutex);
+  const MarkRef mark = event->mark;
   if (!mark) return 0;
-  if (mark->capture) return capturedEvent;
+  if (mark->capture) {
+    if (const auto &capture = mark->stream->capture; capture && capture->number == mark->capture) capture->isBroken = true;
+    return capturedEvent;
+  }
   return runStreams(together(mark->stream), [=] { return mark->isDone; });
+}
+
+int elapsed(const Event *from, const Event *to, float *milliseconds) {
+  const std::lock_guard<std::recursive_mutex> lock(mutex);
+  if (!from->mark || !to->mark) return 400;
+  if (!from->mark->isDone || !to->mark->isDone) return notReady;
+  *milliseconds = float(to->mark->milliseconds - from->mark->milliseconds);
+  return 0;
 }
 
 int record(Event *event, Stream *stream) {

@@ -48,7 +48,7 @@ struct Group {
 };
 
 struct Stream {
-  /// A stream of a device; where `isLast` holds it comes behind streams that were made later.
+  /// A stream of a device.
   explicit Stream(void *device, bool risesByAge);
   void *const device;
   /// Whether, of the streams that could go on, it is always the oldest that does; else the youngest.
@@ -63,7 +63,7 @@ struct Event {
   MarkRef mark;
 };
 
-/// Held by every function that reads or changes what is above, and while a kernel runs.
+/// Held by what reads or changes the above, and while a kernel runs. The functions below take it.
 extern std::recursive_mutex mutex;
 
 /// Gives work to a stream: the status of the work where it runs at once, else 0. A stream by itself runs its work at once, but
@@ -71,10 +71,12 @@ extern std::recursive_mutex mutex;
 int enqueue(Stream *stream, Item item);
 /// Runs a stream to its end, all others as far as the order of the device has it.
 int finish(Stream *stream);
-/// Runs all streams of a device to their ends.
-int finishDevice(void *device);
-/// Runs until a mark is done.
-int finish(const MarkRef &mark);
+/// Runs all streams of a device to their ends; a failure is found by whoever waits for one of them.
+void finishDevice(void *device);
+/// Runs until the last mark of an event is done; one that was captured cannot be waited for.
+int finish(const Event *event);
+/// Milliseconds from one event to another; `notReady` unless both are done.
+int elapsed(const Event *from, const Event *to, float *milliseconds);
 
 /// Marks where a stream is.
 int record(Event *event, Stream *stream);
@@ -83,7 +85,8 @@ int wait(Stream *stream, const Event *event);
 
 /// Begins to capture what a stream is given.
 int beginCapture(Stream *stream);
-/// Ends it; the graph is null where something in it was against the rules.
+/// Ends it; the graph is null where something in it was against the rules. The other streams must have been waited for by the
+/// first one itself.
 int endCapture(Stream *stream, std::unique_ptr<Graph> &graph);
 /// For calls that wait, copy from or to the host, or take memory: a capture breaks on them.
 bool breaksCapture(Stream *stream);

@@ -32,11 +32,12 @@ package final class MergedWeights {
     self.folder = folder
     self.device = device
     do throws(ModelError) {
-      config = try QwenConfig(directory: folder)
+      let stated = try QwenConfig(directory: folder)
+      do throws(SafetensorsError) {
+        checkpoint = try Checkpoint(folder: folder)
+        config = try stated.untyingDifferentHead(in: checkpoint)
+      } catch { throw .checkpoint(error) }
       let model = QwenModel(config)
-      do throws(SafetensorsError) { checkpoint = try Checkpoint(folder: folder) } catch {
-        throw .checkpoint(error)
-      }
       _ = try model.weights(in: checkpoint)
       keys = model.namedParameters().map { ($0.key, $0.parameter.shape.dimensions) }
     } catch { throw .model(error) }

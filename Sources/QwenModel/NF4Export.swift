@@ -41,9 +41,12 @@ public struct NF4Export: Sendable {
     guard canonicalPath(directory) != canonicalPath(output) else {
       throw .file(.alreadyExists(path: output))
     }
-    let checkpoint: Checkpoint
-    do { checkpoint = try Checkpoint(folder: directory) } catch { throw .checkpoint(error) }
-    let (dense, linears) = try QwenModel(config).weights(in: checkpoint)
+    let (checkpoint, fitting): (Checkpoint, QwenConfig)
+    do {
+      checkpoint = try Checkpoint(folder: directory)
+      fitting = try config.untyingDifferentHead(in: checkpoint)
+    } catch { throw .checkpoint(error) }
+    let (dense, linears) = try QwenModel(fitting).weights(in: checkpoint)
     var summary = Summary(
       quantizedCount: linears.count, sourceByteCount: checkpoint.byteCount, byteCount: 0)
     do {

@@ -2,7 +2,7 @@
 
 import Files
 import OrderedJSON
-import Safetensors
+package import Safetensors
 
 /// The architecture of a model, with Hugging Face's names. Immutable and checked.
 public struct QwenConfig: Sendable, Hashable {
@@ -35,7 +35,7 @@ public struct QwenConfig: Sendable, Hashable {
   /// Positions that the model was trained for; longer rows are computed all the same.
   public let maxPositionEmbeddings: Int
   /// Whether the head is the embedding.
-  public let tieWordEmbeddings: Bool
+  public private(set) var tieWordEmbeddings: Bool
   /// Whether q, k and v have biases (Qwen2 always, Qwen3 with `attention_bias`).
   public let qkvBias: Bool
   /// Whether o has a bias (Qwen3 with `attention_bias`).
@@ -120,6 +120,18 @@ public struct QwenConfig: Sendable, Hashable {
     )
     dtypeName = newName ?? oldName
     isQuantized = try fields.isQuantizedToNF4()
+  }
+
+  /// The same with a head of its own where the checkpoint has both matrices and they differ: transformers does not tie them then,
+  /// whatever config.json says (`PreTrainedModel.tie_weights`).
+  package func untyingDifferentHead(in checkpoint: Checkpoint) throws(SafetensorsError) -> Self {
+    let (head, embedding) = ("lm_head.weight", "model.embed_tokens.weight")
+    guard tieWordEmbeddings, checkpoint.contains(head), checkpoint.contains(embedding) else {
+      return self
+    }
+    var copy = self
+    copy.tieWordEmbeddings = try checkpoint.hasEqualTensors(head, embedding)
+    return copy
   }
 
   /// The same architecture with another number of layers and another vocabulary, to measure one block by itself.

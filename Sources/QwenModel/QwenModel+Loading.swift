@@ -49,9 +49,18 @@ extension QwenModel {
   public static func load(
     directory: String, options: WeightOptions, on device: Device = .cpu
   ) throws(ModelError) -> QwenModel {
-    let model = QwenModel(try QwenConfig(directory: directory))
-    let checkpoint: Checkpoint
-    do { checkpoint = try Checkpoint(folder: directory) } catch { throw .checkpoint(error) }
+    let stated = try QwenConfig(directory: directory)
+    let (checkpoint, config): (Checkpoint, QwenConfig)
+    do {
+      checkpoint = try Checkpoint(folder: directory)
+      config = try stated.untyingDifferentHead(in: checkpoint)
+    } catch { throw .checkpoint(error) }
+    if config.tieWordEmbeddings != stated.tieWordEmbeddings {
+      options.notice(
+        "config.json ties lm_head to the embedding, but the checkpoint has two different matrices: both are used"
+      )
+    }
+    let model = QwenModel(config)
     try model.load(checkpoint, options: options, on: device)
     return model
   }

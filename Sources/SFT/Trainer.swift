@@ -144,7 +144,7 @@ public final class Trainer {
       let norm = try gradientNorm(step: step, sums)
       let learningRate = schedule.learningRate(step: step)
       if sums.trained > 0 {
-        if optimizer.stepCount == 0 { try requireGradients() }
+        if optimizer.stepCount == 0 { try requireGradients(sums) }
         if config.maxGradNorm > 0 { optimizer.clip(norm: norm, maximum: config.maxGradNorm) }
         optimizer.step(learningRate: learningRate)
         hasStepped = true
@@ -192,6 +192,9 @@ public final class Trainer {
     var trained = 0
     var correct = 0
     var tokens = 0
+    /// Whether a token is trained that does not come second in its row: the first one sees itself alone, which leaves q and k
+    /// without a gradient.
+    var hasContext = false
     var places: [String] = []
   }
 
@@ -202,6 +205,9 @@ public final class Trainer {
     let indices = bins.map { $0.flatMap { units[$0] } }
     let micros = indices.map { $0.map { rows[$0] } }
     sums.trained = micros.joined().reduce(0) { $0 + $1.trainedTokenCount }
+    sums.hasContext = micros.joined().contains { row in
+      row.labels.dropFirst(2).contains { $0 != EncodedRow.ignoredLabel }
+    }
     // The first step makes what is made once.
     let recorded = hasStepped ? recorded : nil
     recorded?.begin()
@@ -273,10 +279,11 @@ public final class Trainer {
   }
 
   /// Every trained tensor must have a gradient, and one of the adapters' B must not be zero.
-  private func requireGradients() throws(TrainingError) {
+  private func requireGradients(_ sums: StepSums) throws(TrainingError) {
     for slot in optimizer.slots where slot.parameter.gradient == nil {
       throw .noGradient(key: slot.key)
     }
+    guard sums.hasContext else { return }
     do {
       for slot in optimizer.slots where slot.key.hasSuffix("lora_B.weight") {
         if let gradient = slot.parameter.gradient, try gradient.squaredNorm().item() == 0 {

@@ -102,7 +102,7 @@ public struct TrainingConfig: Sendable, Hashable {
     }
     try require(
       numTrainEpochs > 0 && numTrainEpochs <= 1e6, "num_train_epochs", "\(numTrainEpochs)",
-      "a number above 0")
+      "a number above 0, and at most a million")
     try require(
       (1...(1 << 40)).contains(maxSteps ?? 1), "max_steps", "\(maxSteps ?? 0)",
       (maxSteps ?? 1) > 0 ? "2^40 or less" : "1 or more")
@@ -136,7 +136,7 @@ public struct TrainingConfig: Sendable, Hashable {
       "\(neftuneNoiseAlpha ?? 0)", "0 or more")
     try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
     try require(
-      (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 or more")
+      (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 to 16777216")
     try require(loggingSteps.isValid, "logging_steps", "\(loggingSteps)", Self.interval)
     try require(saveSteps.isValid, "save_steps", "\(saveSteps)", Self.interval)
     try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")

@@ -179,6 +179,19 @@ public final class Checkpoint: Sendable {
     try file(of: key).withUnsafeBytes(of: key, body)
   }
 
+  /// Whether two tensors have the same shape and the same numbers, compared as float32 where their types differ.
+  package func hasEqualTensors(_ a: String, _ b: String) throws(SafetensorsError) -> Bool {
+    let (first, second) = (try info(of: a), try info(of: b))
+    guard first.shape == second.shape else { return false }
+    guard first.dtype == second.dtype else { return try floats(of: a) == floats(of: b) }
+    let inside = try withUnsafeBytes(of: a) { x in
+      Result<Bool, SafetensorsError> { () throws(SafetensorsError) in
+        try withUnsafeBytes(of: b) { y in x.elementsEqual(y) }
+      }
+    }
+    return try inside.get()
+  }
+
   /// Tells the system how the bytes of `key` will be used; an unknown key changes nothing.
   public func advise(_ advice: MappedFile.Advice, for key: String) {
     if let number = fileOfKey[UTF8Key(key)] { files[number].advise(advice, for: key) }

@@ -73,12 +73,12 @@ extension Tensor {
 
   /// Writes `source` [n, …] over the rows from `row` on; in place when nobody else holds the storage.
   package mutating func replaceRows(from row: Int, with source: Tensor) {
+    let width = shape[0] == 0 ? 0 : count / shape[0]
     precondition(
-      source.dtype == dtype && source.columnCount == columnCount && row >= 0
+      source.dtype == dtype && source.count == source.shape[0] * width && row >= 0
         && row + source.shape[0] <= shape[0],
       "replaceRows: \(source.shape) at row \(row) of \(shape)")
     makeUnique()
-    let width = shape[0] == 0 ? 0 : count / shape[0]
     launch(source, self) {
       backend.cast(source.operand, into: destination.slice(row * width, source.count))
     }

@@ -11,13 +11,17 @@ extension CUDABackend: MemoryKernels {
     return Buffer(address: 0, byteCount: byteCount)
   }
 
-  /// Memory in which weights are unpacked; nil, and the error kept, where there is none.
-  func memoryForUnpacking(_ byteCount: Int) -> Buffer? { buffer(byteCount, releasing: { false }) }
+  /// Memory in which weights are unpacked, if need be such as `others` give back, whose result is whether they did; nil, and the
+  /// error kept, where there is none.
+  func memoryForUnpacking(_ byteCount: Int, releasing others: () -> Bool) -> Buffer? {
+    buffer(byteCount, releasing: others)
+  }
 
-  /// Memory, if need be such as `others` give back, whose result is whether they did; nil, and the error kept, where there is none.
+  /// Memory as ``memoryForUnpacking(_:releasing:)`` gives it.
   private func buffer(_ byteCount: Int, releasing others: () -> Bool) -> Buffer? {
     if let recording {
       if let buffer = recording.buffer(byteCount) { return buffer }
+      if others(), let buffer = recording.buffer(byteCount) { return buffer }
     } else {
       if let buffer = pool.buffer(byteCount: byteCount) {
         keepToLimit()
@@ -50,6 +54,7 @@ extension CUDABackend: MemoryKernels {
   package func release(_ buffer: Buffer) {
     guard buffer.address != 0 else { return }
     unpackedWeights.forget(buffer.address)
+    recording?.unpackedWeights.forget(buffer.address)
     (recordedMemory.owner(of: buffer) ?? pool).release(buffer)
   }
 
@@ -173,6 +178,8 @@ extension CUDABackend: MemoryKernels {
   }
 
   package func limitMemory(to byteCount: Int?) {
+    // They are counted among what kernels take.
+    unpackedWeights.releaseMemory(to: self)
     recordedMemory.setLimit(byteCount)
     limitPool()
   }

@@ -166,7 +166,7 @@ extension CUDABackend: QuantizationKernels {
       }
       if let unpacking = weightUnpacking {
         unpacking.unpack(
-          a.dtype, count * columns, of: w.address, by: self, fill: fill, multiply: multiply)
+          a.dtype, count * columns, codes: w.codesAddress, by: self, fill: fill, multiply: multiply)
       } else {
         let tile = scratch(a.dtype, count * columns)
         fill(tile.destination, context.stream)
@@ -178,11 +178,9 @@ extension CUDABackend: QuantizationKernels {
 }
 
 extension PackedOperand {
-  /// Where the weight's elements or codes lie.
-  fileprivate var address: UInt {
-    switch self {
-    case .nf4(let w): w.codes.address
-    case .narrow(let w): w.address
-    }
+  /// Where the codes of a weight in 4 bits lie; nil for others.
+  fileprivate var codesAddress: UInt? {
+    guard case .nf4(let w) = self else { return nil }
+    return w.codes.address
   }
 }

@@ -75,7 +75,8 @@ package final class CUDABackend: Backend {
   /// Sets what is being recorded.
   func setRecording(_ recording: ActiveRecording?) { activeRecording.withLock { $0 = recording } }
 
-  /// How often the main stream was given what may be the bytes of a packed weight.
+  /// How often the main stream was given what may be the codes or scales of a weight in 4 bits: copies from the host and kernels that
+  /// quantize. Whatever else comes to write such bytes has to count as well.
   var writeCount: Int { writes.load(ordering: .relaxed) }
 
   /// Counts such a write.

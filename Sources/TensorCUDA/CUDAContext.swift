@@ -4,7 +4,7 @@ import Synchronization
 
 package import Tensor
 
-/// A device that is open: its primary context, one stream, and the first failure.
+/// A device that is open: its primary context, its streams, and the first failure.
 ///
 /// Safety: the handles are never changed after initialization, and the driver's functions may be called from any thread;
 /// what changes is behind locks.

@@ -6,11 +6,9 @@ import Tensor
 
 /// Two pieces of memory that take turns: a weight is unpacked into one on a stream of its own, which waits until the product that
 /// used it before has been computed, and the main stream waits until it is filled.
-///
-/// Safety: what changes is behind locks; the driver's functions may be called from any thread.
-final class UnpackedWeights: @unchecked Sendable {
+final class UnpackedWeights: Sendable {
   /// A piece, and the handles of two events: it is filled, and the product that reads it is done.
-  private struct Lane {
+  private struct Piece {
     let filled, used: UInt
     var buffer: Buffer?
     /// Whether a product has used this memory, so that there is something to wait for.
@@ -19,15 +17,16 @@ final class UnpackedWeights: @unchecked Sendable {
 
   private struct State {
     /// Empty before the first weight.
-    var lanes: [Lane] = []
+    var pieces: [Piece] = []
     var next = 0
-    /// The writes up to which the second stream has waited for the main one.
+    /// The writes up to which the stream for weights has waited for the main one.
     var writes = -1
   }
 
   private let context: CUDAContext
   private let state = Mutex(State())
-  /// Addresses of packed weights that the second stream can read as they are: it has waited for the main stream since they were written.
+  /// Addresses of codes of 4 bits that the stream for weights can read as they are: it has waited for the main stream since they
+  /// were written.
   private let visible: Mutex<Set<UInt>>
 
   /// No memory yet. `visible` are weights that were written before all that this will be used for.
@@ -39,8 +38,8 @@ final class UnpackedWeights: @unchecked Sendable {
   deinit {
     context.makeCurrent()
     state.withLock { state in
-      for lane in state.lanes {
-        for event in [lane.filled, lane.used] { _ = context.driver.destroyEvent(handle(event)) }
+      for piece in state.pieces {
+        for event in [piece.filled, piece.used] { _ = context.driver.destroyEvent(handle(event)) }
       }
     }
   }
@@ -55,67 +54,77 @@ final class UnpackedWeights: @unchecked Sendable {
   @discardableResult
   func releaseMemory(to backend: CUDABackend) -> Bool {
     state.withLockIfAvailable { state in
-      var hasReleased = false
-      for index in state.lanes.indices {
-        guard let buffer = state.lanes[index].buffer else { continue }
-        state.lanes[index].buffer = nil
-        state.lanes[index].isUsed = false
-        backend.release(buffer)
-        hasReleased = true
-      }
-      return hasReleased
+      state.pieces.indices.reduce(false) { release($1, of: &state, to: backend) || $0 }
     } ?? false
   }
 
-  /// Unpacks `count` elements of the weight at `address` by the work that `fill` queues on the stream it is given, then queues
-  /// `multiply` on the main stream. What fails is kept.
+  /// Unpacks `count` elements of a weight by the work that `fill` queues on the stream it is given, then queues `multiply` on the
+  /// main stream. What fails is kept, and nothing is queued after it.
+  ///
+  /// `codes` is where the weight's codes lie, which nothing writes over but what counts as a write. Nil where anything may: such a
+  /// weight is read after all that the main stream has been given so far.
   func unpack(
-    _ dtype: DType, _ count: Int, of address: UInt, by backend: CUDABackend,
+    _ dtype: DType, _ count: Int, codes: UInt?, by backend: CUDABackend,
     fill: (Destination, Driver.Handle?) -> Void, multiply: (Operand) -> Void
   ) {
     state.withLock { state in
       guard !context.hasFailed, start(&state) else { return }
       let index = state.next
-      state.next = 1 - index
-      guard let buffer = room(for: count * dtype.byteWidth, in: &state.lanes[index], backend) else {
+      guard let buffer = memory(count * dtype.byteWidth, for: index, of: &state, backend) else {
         return
       }
-      let (filled, used) = (handle(state.lanes[index].filled), handle(state.lanes[index].used))
+      let (filled, used) = (handle(state.pieces[index].filled), handle(state.pieces[index].used))
       let writes = backend.writeCount
-      let isVisible = visible.withLock { !$0.insert(address).inserted }
-      if !state.lanes[index].isUsed || state.writes != writes || !isVisible {
+      let isVisible =
+        state.writes == writes
+        && codes.map { code in visible.withLock { $0.contains(code) } } == true
+      if !state.pieces[index].isUsed || !isVisible {
         // All that the main stream has been given so far comes first.
-        record(used, on: context.stream)
-        state.writes = writes
+        guard record(used, on: context.stream) else { return }
       }
-      wait(for: used, on: context.unpackingStream)
+      guard wait(for: used, on: context.unpackingStream) else { return }
+      if !isVisible {
+        state.writes = writes
+        if let codes { visible.withLock { _ = $0.insert(codes) } }
+      }
       let target = Destination(address: buffer.address, dtype: dtype, count: count)
       fill(target, context.unpackingStream)
-      record(filled, on: context.unpackingStream)
-      wait(for: filled, on: context.stream)
+      guard record(filled, on: context.unpackingStream), wait(for: filled, on: context.stream)
+      else { return }
       multiply(target.operand)
-      record(used, on: context.stream)
-      state.lanes[index].isUsed = true
+      state.pieces[index].isUsed = record(used, on: context.stream)
+      state.next = 1 - index
     }
   }
 
-  /// The memory of a piece, made longer where it has to be; nil, and the error kept, where there is none.
-  private func room(for byteCount: Int, in lane: inout Lane, _ backend: CUDABackend) -> Buffer? {
-    if let buffer = lane.buffer {
-      if buffer.byteCount >= byteCount { return buffer }
-      backend.release(buffer)
-      lane.buffer = nil
+  /// The memory of a piece, made longer where it has to be, if need be at the cost of the other one; nil, and the error kept, where
+  /// there is none.
+  private func memory(
+    _ byteCount: Int, for index: Int, of state: inout State, _ backend: CUDABackend
+  ) -> Buffer? {
+    if let buffer = state.pieces[index].buffer, buffer.byteCount >= byteCount { return buffer }
+    release(index, of: &state, to: backend)
+    // Others may have used what comes now just before: the piece counts as unused.
+    state.pieces[index].buffer = backend.memoryForUnpacking(byteCount) {
+      release(1 - index, of: &state, to: backend)
     }
-    lane.buffer = backend.memoryForUnpacking(byteCount)
-    // Others may have used this memory just now.
-    lane.isUsed = false
-    return lane.buffer
+    return state.pieces[index].buffer
+  }
+
+  /// Gives a piece's memory back; false where it has none. The main stream has waited until it was filled, and frees in order.
+  @discardableResult
+  private func release(_ index: Int, of state: inout State, to backend: CUDABackend) -> Bool {
+    guard let buffer = state.pieces[index].buffer else { return false }
+    state.pieces[index].buffer = nil
+    state.pieces[index].isUsed = false
+    backend.release(buffer)
+    return true
   }
 
   /// Makes the events; false, and the error kept, where that fails.
   private func start(_ state: inout State) -> Bool {
     context.makeCurrent()
-    while state.lanes.count < 2 {
+    while state.pieces.count < 2 {
       var events: [Driver.Handle?] = [nil, nil]
       for index in events.indices {
         // 2: an event without a time.
@@ -124,17 +133,17 @@ final class UnpackedWeights: @unchecked Sendable {
           return false
         }
       }
-      state.lanes.append(
-        Lane(filled: UInt(bitPattern: events[0]), used: UInt(bitPattern: events[1])))
+      state.pieces.append(
+        Piece(filled: UInt(bitPattern: events[0]), used: UInt(bitPattern: events[1])))
     }
     return true
   }
 
-  private func record(_ event: Driver.Handle?, on stream: Driver.Handle?) {
+  private func record(_ event: Driver.Handle?, on stream: Driver.Handle?) -> Bool {
     context.check(context.driver.recordEvent(event, stream), "cuEventRecord")
   }
 
-  private func wait(for event: Driver.Handle?, on stream: Driver.Handle?) {
+  private func wait(for event: Driver.Handle?, on stream: Driver.Handle?) -> Bool {
     context.check(context.driver.waitForEvent(stream, event, 0), "cuStreamWaitEvent")
   }
 

@@ -170,6 +170,11 @@ extension OpCases {
     } oracle: {
       [HostArray([5, 5], $0.flatMap(\.elements))]
     },
+    OpCase("concatenate rows of one number", [.normal([3]), .normal([5])]) {
+      [Tensor.concatenatedRows($0)]
+    } oracle: {
+      [HostArray([8], $0.flatMap(\.elements))]
+    },
     OpCase("full", []) { _ in
       [
         .full([17], -1.5), .zeros([3, 3]), .ones([2], dtype: .float64),

@@ -127,6 +127,35 @@ struct AdapterKindTests {
     #expect(close(try output(linear), base))
   }
 
+  @Test(
+    "DoRA over a weight in 4 bits is DoRA over what it stands for, for more rows than are unpacked at a time"
+  )
+  func weightDecomposedQuantized() throws {
+    let stream = RandomStream(seed: 9, purpose: .test)
+    let quantized = QuantizedTensor(quantizing: Tensor.normal([1100, 64], stream: stream))
+    let x = Tensor.normal([3, 64], stream: RandomStream(seed: 10, purpose: .test))
+    var results: [[Double]] = []
+    for isQuantized in [true, false] {
+      let linear = Linear(inputSize: 64, outputSize: 1100, hasBias: false)
+      if isQuantized {
+        linear.quantize(to: quantized)
+      } else {
+        linear.weight.value = quantized.dequantized()
+      }
+      let model = ModuleList([linear])
+      try model.injectLoRA(
+        config {
+          $0.useDoRA = true; $0.targets = .names(["0"])
+        })
+      try model.initializeAdapters(seed: 5)
+      let adapter = try #require(linear.adapter)
+      adapter.loraB.value = Tensor.normal(
+        [1100, 2], standardDeviation: 0.1, stream: RandomStream(seed: 6, purpose: .test))
+      results.append(try linear(Tape(mode: .inference).constant(x)).value.doubles())
+    }
+    #expect(results[0].count == 3300 && close(results[0], results[1], 1e-4))
+  }
+
   @Test("DoRA's dropout reaches the base weight too, as PEFT's does")
   func weightDecomposedDropout() throws {
     let model = Skeleton()

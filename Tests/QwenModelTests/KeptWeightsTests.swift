@@ -1,8 +1,11 @@
 // Matrices that stay in bfloat16 while the arithmetic is float32.
 
 import Autograd
+import Files
 import NN
 import QwenModel
+import Safetensors
+import Synchronization
 import Tensor
 import Testing
 
@@ -57,5 +60,50 @@ struct KeptWeightsTests {
     }
     let scale = before.reduce(0) { max($0, $1.magnitude) }
     for (a, b) in zip(try logits(kept), before) { #expect((a - b).magnitude < 1e-5 * scale) }
+  }
+}
+
+@Suite("A head beside a tied embedding")
+struct TiedHeadTests {
+  private func logits(_ model: QwenModel) throws -> [Double] {
+    let batch = TokenBatch([[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]])
+    return try model.logits(model.hidden(batch, on: Tape(mode: .inference))).value.doubles()
+  }
+
+  /// The tied tiny model with `head` times its embedding as a head beside it.
+  private func model(head factor: Double, notices: @escaping @Sendable (String) -> Void) throws
+    -> QwenModel
+  {
+    let source = Goldens.fixtures + "/tiny-qwen2-tied"
+    let folder = FileSystem.join("/tmp", FileSystem.temporaryName(prefix: "qwen-sft-test-"))
+    try FileSystem.makeFolder(folder)
+    defer { try? FileSystem.remove(folder) }
+    try FileSystem.copyIfPresent(
+      FileSystem.join(source, "config.json"), to: FileSystem.join(folder, "config.json"))
+    let checkpoint = try Checkpoint(folder: source)
+    var tensors = try checkpoint.keys.map { key in
+      (key: key, tensor: try checkpoint.tensor(key, dtype: .float32))
+    }
+    let embedding = try checkpoint.tensor("model.embed_tokens.weight", dtype: .float32)
+    tensors.append((key: "lm_head.weight", tensor: embedding.scaled(by: factor)))
+    try SafetensorsWriter.write(tensors, to: FileSystem.join(folder, Checkpoint.fileName))
+    var options = WeightOptions()
+    options.placement = .owned
+    options.notice = notices
+    return try QwenModel.load(directory: folder, options: options)
+  }
+
+  @Test("one that is the same is the embedding; another is used, and said, as by transformers")
+  func heads() throws {
+    let plain = try QwenModel.load(directory: Goldens.fixtures + "/tiny-qwen2-tied")
+    let expected = try logits(plain)
+    let same = try model(head: 1) { Issue.record("\($0)") }
+    #expect(same.lmHead == nil)
+    #expect(try logits(same) == expected)
+    let notices = Mutex<[String]>([])
+    let other = try model(head: 2) { text in notices.withLock { $0.append(text) } }
+    #expect(other.lmHead != nil && !other.config.tieWordEmbeddings)
+    #expect(try logits(other) == expected.map { 2 * $0 })
+    #expect(notices.withLock { $0.count == 1 && $0[0].contains("lm_head") })
   }
 }

@@ -64,11 +64,15 @@ struct UnpackedWeightsTests {
   @Test("each wait is needed: without it some order of the streams gives another result")
   func waits() throws {
     let expected = try products(.bfloat16, on: device(0, unpacksAhead: false))
-    // Two for each product; the first pair belongs to the stream's first work, which waits for nobody. The first weight that is
-    // read again needs none: the one before has waited for all products so far.
-    for dropped in 2..<26 where dropped != 10 {
+    // Two for each product. The first weight that is read again needs none: the one before has waited for all products so far.
+    for dropped in 0..<26 where dropped != 10 {
       let isNoticed = try (0..<Int(emulator_device_count())).contains { ordinal in
         let device = try device(ordinal)
+        // Streams that have never waited for each other run at once.
+        let x = tensor([Self.rows, 64], 8, .bfloat16, on: device)
+        for seed in 9..<11 {
+          _ = Tensor.matmul(x, packed: weight(seed, on: device), transposeWeight: true)
+        }
         emulator_fail("cuStreamWaitEvent", Int32(dropped), -1)
         defer { emulator_fail("cuStreamWaitEvent", -1, 0) }
         return (try? products(.bfloat16, on: device)) != expected
@@ -111,6 +115,13 @@ struct UnpackedWeightsTests {
       }
       let result = Tensor.matmul(x, packed: .narrow(first), transposeWeight: true)
       #expect(try result.bytes() == expected, "cuda:\(ordinal)")
+      // By a kernel, in place.
+      launch(second, first) {
+        device.backend.scale(second.operand, by: 2, into: first.destination)
+      }
+      let doubled = Tensor.matmul(x, packed: .narrow(first), transposeWeight: true)
+      #expect(
+        try doubled.doubles() == result.doubles().map { 2 * $0 }, "cuda:\(ordinal)")
     }
   }
 
@@ -157,6 +168,50 @@ struct UnpackedWeightsTests {
     }
   }
 
+  @Test("one piece is enough where there is no memory for two, and none is an error that says so")
+  func scarceMemory() throws {
+    let device = try device(1)
+    let x = tensor([Self.rows, 64], 1, .bfloat16, on: device)
+    let weights = (2..<6).map { weight($0, on: device) }
+    let run = {
+      try weights.map { Tensor.matmul(x, packed: $0, transposeWeight: true) }.map { try $0.bytes() }
+    }
+    let expected = try run()
+    device.limitMemory(to: .max)  // gives the pieces and all that waits back
+    var results = weights.map { _ in Tensor.zeros([Self.rows, 64], dtype: .bfloat16, on: device) }
+    emulator_memory(8192)
+    defer { emulator_memory(-1) }
+    for index in weights.indices {
+      results[index].accumulateMatmul(x, packed: weights[index], transposeWeight: true, beta: 0)
+    }
+    #expect(try results.map { try $0.bytes() } == expected)
+    device.limitMemory(to: .max)
+    emulator_memory(0)
+    let y = Tensor.matmul(x, packed: weights[0], transposeWeight: true)
+    let text = (#expect(throws: DeviceError.self) { try y.bytes() }).map { "\($0)" } ?? ""
+    #expect(text.contains("out of memory"), "\(text)")
+  }
+
+  @Test("a recording in which a call of the driver fails is void, and the device goes on")
+  func recordedFailures() throws {
+    for (call, number) in [
+      ("cuEventRecord", 0), ("cuEventRecord", 1), ("cuStreamWaitEvent", 0),
+      ("cuStreamWaitEvent", 1), ("cuEventCreate", 3),
+    ] {
+      let device = try device(1)
+      let x = tensor([Self.rows, 64], 1, .bfloat16, on: device)
+      let weights = (2..<4).map { weight($0, on: device) }
+      let run = { weights.map { Tensor.matmul(x, packed: $0, transposeWeight: true) } }
+      let expected = try run().map { try $0.bytes() }
+      let recorder = try #require(device.backend.makeRecorder())
+      emulator_fail(call, Int32(number), 2)
+      #expect(recorder.record { _ = run() } == nil, "\(call)")
+      emulator_fail(call, -1, 0)
+      #expect(try run().map { try $0.bytes() } == expected, "\(call)")
+      #expect(recorder.record { _ = run() } != nil, "\(recorder.problem ?? "")")
+    }
+  }
+
   @Test("what it holds is given back where there is no other memory, and taken again")
   func reclaimed() throws {
     let device = try device(0)
@@ -167,7 +222,8 @@ struct UnpackedWeightsTests {
     let expected = try product()
     #expect(try product() == expected)
     // The workspace of cuBLASLt stays, two pieces of 64 × 64 bfloat16 go.
-    device.limitMemory(to: .max)  // nothing waits
+    device.limitMemory(to: .max)  // nothing waits, and the pieces are taken anew
+    #expect(try product() == expected && product() == expected)
     let live = device.memory.liveByteCount
     #expect(live - before > 2 * 8192)
     emulator_memory(0)

@@ -444,4 +444,26 @@ struct BlockedProductTests {
       #expect(try Self.distance(result, expected) < (dtype == .float32 ? 2e-5 : 0.1))
     }
   }
+
+  @Test(
+    "a query that sees one key leaves q and k without a gradient, exactly",
+    arguments: [DType.float32, .bfloat16, .float64])
+  func singleKey(_ dtype: DType) throws {
+    let documents = [0, 1, 4, 5]
+    let x = (0..<4).map {
+      Tensor.normal(
+        [5, 2, 20], dtype: dtype, stream: RandomStream(seed: 9, purpose: .test, index: $0))
+    }
+    let (y, logSumExp) = Tensor.attention(
+      q: x[0], k: x[1], v: x[2], scale: 0.3, documents: documents, keyOffset: 0)
+    let (dq, dk, _) = Tensor.attentionBackward(
+      dOut: x[3], q: x[0], k: x[1], v: x[2], out: y, logSumExp: logSumExp, scale: 0.3,
+      documents: documents)
+    let (q, k) = (try dq.doubles(), try dk.doubles())
+    for token in 0..<5 {
+      let range = token * 40..<(token + 1) * 40
+      #expect(q[range].allSatisfy { $0 == 0 } == [0, 1, 4].contains(token), "\(token)")
+      #expect(k[range].allSatisfy { $0 == 0 } == [0, 4].contains(token), "\(token)")
+    }
+  }
 }

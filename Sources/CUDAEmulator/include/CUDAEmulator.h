@@ -15,7 +15,7 @@ __attribute__((visibility("default"))) void *emulator_symbol(const char *name);
 const char *emulator_last_error(void);
 
 /// Makes the call after `calls` further ones of the function `name` by this thread fail with `status`; a negative count never
-/// fails. With a negative status it does nothing and says that all is well.
+/// fails. With a negative status a function of the driver does nothing and says that all is well.
 void emulator_fail(const char *name, int calls, int status);
 
 /// Gives the device attribute of a number a value for this thread; a negative one is the attribute's own again.

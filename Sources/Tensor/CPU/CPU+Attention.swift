@@ -171,6 +171,9 @@ extension CPUBackend: AttentionKernels {
                 visible: tile.visibleKeys(row, shape), count: keys,
                 logSumExp: logSumExp[head * shape.queryCount + row], delta: delta,
                 scale: T.Compute(shape.scale))
+              // A single key has all the weight whatever its score. δ and dP are sums in two orders, and AdamW makes whole steps of
+              // their difference where there is nothing else.
+              if tile.visibleKeys(row, shape) == 1 { ds[r * keys] = T(compute: 0) }
             }
             T.multiply(
               p, keys, true, dOut + offset, qStride, false, keys, dim, rows, alpha: 1, beta: 1,

@@ -102,11 +102,17 @@ struct Bench: ParsableCommand {
     let prompt = (0..<promptTokens).map { _ in
       Int32.random(in: 0..<Int32(max(1, network.config.vocabSize - 1000)), using: &random)
     }
-    let output = try Generator(model: network, stopIDs: [], options: .greedy)
-      .generate(prompt: prompt, maxNewTokens: newTokens)
+    let generator = Generator(model: network, stopIDs: [], options: .greedy)
+    // The best of two: weights that a file holds come into memory in the first.
+    var (promptSeconds, decodeSeconds) = (Double.infinity, Double.infinity)
+    for _ in 0..<2 {
+      let output = try generator.generate(prompt: prompt, maxNewTokens: newTokens)
+      promptSeconds = min(promptSeconds, output.promptSeconds)
+      decodeSeconds = min(decodeSeconds, output.decodeSeconds)
+    }
     return JSONObject([
-      ("decode_tokens_per_second", .number(Double(max(newTokens - 1, 1)) / output.decodeSeconds)),
-      ("prompt_tokens_per_second", .number(Double(promptTokens) / output.promptSeconds)),
+      ("decode_tokens_per_second", .number(Double(max(newTokens - 1, 1)) / decodeSeconds)),
+      ("prompt_tokens_per_second", .number(Double(promptTokens) / promptSeconds)),
       ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
     ])
   }

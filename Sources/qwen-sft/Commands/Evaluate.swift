@@ -61,9 +61,11 @@ struct Evaluate: ParsableCommand {
 
   private func print(_ result: Evaluation) throws {
     if json {
+      // Means of no token are no numbers.
       let object = JSONObject(
         result.values.map { key, value in
-          (key, key == "eval_trained_tokens" ? .integer(Int(value)) : .number(value))
+          if key == "eval_trained_tokens" { return (key, .integer(Int(value))) }
+          return (key, result.trainedTokenCount == 0 ? .null : .number(value))
         })
       try StandardOutput.write(line: JSON.object(object).serialized())
     } else {

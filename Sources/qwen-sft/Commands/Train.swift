@@ -154,7 +154,7 @@ struct Train: ParsableCommand {
     let paths = try network.injectLoRA(fresh)
     guard network.lmHead?.adapter == nil else {
       throw CLIError.argument(
-        option: "--target_modules", problem: "adapters of lm_head cannot be trained")
+        option: "target_modules", problem: "adapters of lm_head cannot be trained")
     }
     try network.initializeAdapters(fresh.initialization, seed: config.seed, on: device)
     return AdapterConfig(fresh, paths: paths, baseModel: baseModel)

@@ -87,6 +87,9 @@ struct LoRAOptions: ParsableArguments {
   func config() throws -> LoRAConfig {
     let names = targetModules.flatMap { $0.split(whereSeparator: { $0 == "," || $0 == " " }) }
       .map { String($0) }
+    guard targetModules.isEmpty || !names.isEmpty else {
+      throw ValidationError("--target_modules: expected names of modules, or all-linear")
+    }
     let targets: LoRAConfig.Targets =
       names.isEmpty
       ? LoRAConfig.defaults.targets : names == ["all-linear"] ? .allLinear : .names(names)
