@@ -18,6 +18,32 @@ struct CheckpointTests {
   private let first = "model-00001-of-00002.safetensors"
   private let second = "model-00002-of-00002.safetensors"
 
+  @Test("tensors are equal by shape and numbers, whatever their types")
+  func equality() throws {
+    let folder = try TestFolder()
+    let tensors: [(key: String, dtype: SafetensorsDType, shape: [Int], values: [Float])] = [
+      ("a", .f32, [2, 2], [1, 2, 3, 4]), ("same", .f32, [2, 2], [1, 2, 3, 4]),
+      ("other", .f32, [2, 2], [1, 2, 3, 5]), ("long", .f32, [4], [1, 2, 3, 4]),
+      ("half", .bf16, [2, 2], [1, 2, 3, 4]), ("third", .bf16, [2, 2], [1, 2, 3, 5]),
+    ]
+    let writer = try SafetensorsWriter(
+      path: folder("t"),
+      entries: tensors.map { .init(key: $0.key, dtype: $0.dtype, shape: $0.shape) })
+    for tensor in tensors {
+      // Small whole numbers have nothing in the lower half.
+      let bytes = tensor.values.flatMap { value in
+        let bits = value.bitPattern
+        return (tensor.dtype == .bf16 ? 2..<4 : 0..<4).map { UInt8(bits >> ($0 * 8) & 255) }
+      }
+      try writer.write(bytes, of: tensor.key)
+    }
+    try writer.commit()
+    let checkpoint = try Checkpoint(file: folder("t"))
+    let equal = try tensors.map(\.key).filter { try checkpoint.hasEqualTensors("a", $0) }
+    #expect(equal == ["a", "same", "half"])
+    #expect(throws: SafetensorsError.self) { try checkpoint.hasEqualTensors("a", "missing") }
+  }
+
   @Test("shards are one set of tensors")
   func shards() throws {
     let folder = try TestFolder()
