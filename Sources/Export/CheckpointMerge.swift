@@ -182,7 +182,7 @@ package struct CheckpointMerge: Sendable {
     } catch { throw .file(error) }
   }
 
-  /// config.json without `quantization_config`, naming the type that the weights now have.
+  /// config.json without `quantization_config`, naming the type that the weights now have, and a head that is not tied.
   private func writeConfig(_ weights: MergedWeights, in output: String) throws(ExportError) {
     let path = FileSystem.join(weights.folder, "config.json")
     var object: JSONObject
@@ -200,6 +200,7 @@ package struct CheckpointMerge: Sendable {
       throw .refused(path: path, problem: "is not JSON: \(error)")
     }
     object.removeValue(forKey: "quantization_config")
+    weights.config.stateTie(in: &object)
     if let name = dtype?.rawValue ?? (weights.isQuantized ? "bfloat16" : nil) {
       object[object["torch_dtype"] != nil ? "torch_dtype" : "dtype"] = .string(name)
       if object["torch_dtype"] != nil, object["dtype"] != nil { object["dtype"] = .string(name) }

@@ -58,7 +58,7 @@ public struct NF4Export: Sendable {
       let path = FileSystem.join(output, Checkpoint.fileName)
       try writeWeights(checkpoint, dense: dense, linears: linears, to: path, on: device)
       try AtomicFile.write(
-        try quantizedConfig(directory).serialized(style: .indented(2)) + "\n",
+        try quantizedConfig(directory, of: fitting).serialized(style: .indented(2)) + "\n",
         to: FileSystem.join(output, "config.json"))
       summary.byteCount = try FileSystem.byteCount(of: path)
       return summary
@@ -110,12 +110,13 @@ public struct NF4Export: Sendable {
   }
 
   /// config.json with `quantization_config`, in the keys and order of transformers.
-  private func quantizedConfig(_ directory: String) throws -> JSON {
+  private func quantizedConfig(_ directory: String, of model: QwenConfig) throws -> JSON {
     let path = FileSystem.join(directory, "config.json")
     guard
       case .object(var config) = try JSON.parse(
         FileSystem.readFile(path, maximumByteCount: 1 << 24))
     else { throw ModelError.config(path: path, problem: "is not an object") }
+    model.stateTie(in: &config)
     config["quantization_config"] = .object(
       JSONObject([
         ("_load_in_4bit", .bool(true)), ("_load_in_8bit", .bool(false)),

@@ -1,7 +1,7 @@
 // config.json of a Qwen2, Qwen2.5 or Qwen3 checkpoint, in the forms that transformers has written over the years.
 
 import Files
-import OrderedJSON
+package import OrderedJSON
 package import Safetensors
 
 /// The architecture of a model, with Hugging Face's names. Immutable and checked.
@@ -122,16 +122,26 @@ public struct QwenConfig: Sendable, Hashable {
     isQuantized = try fields.isQuantizedToNF4()
   }
 
-  /// The same with a head of its own where the checkpoint has both matrices and they differ: transformers does not tie them then,
+  /// The same with a head of its own where the checkpoint has both matrices and they differ: transformers 5 does not tie them then,
   /// whatever config.json says (`PreTrainedModel.tie_weights`).
   package func untyingDifferentHead(in checkpoint: Checkpoint) throws(SafetensorsError) -> Self {
     let (head, embedding) = ("lm_head.weight", "model.embed_tokens.weight")
-    guard tieWordEmbeddings, checkpoint.contains(head), checkpoint.contains(embedding) else {
-      return self
-    }
+    guard tieWordEmbeddings, checkpoint.contains(head), checkpoint.contains(embedding),
+      try checkpoint.dtype(of: head).isFloatingPoint
+    else { return self }
     var copy = self
     copy.tieWordEmbeddings = try checkpoint.hasEqualTensors(head, embedding)
     return copy
+  }
+
+  /// Makes the fields of a config.json say that the head is not tied where it is not, as other readers go by the flag; whether they
+  /// said otherwise.
+  @discardableResult
+  package func stateTie(in fields: inout JSONObject) -> Bool {
+    let name = "tie_word_embeddings"
+    guard !tieWordEmbeddings, fields[name]?.boolValue == true else { return false }
+    fields[name] = .bool(false)
+    return true
   }
 
   /// The same architecture with another number of layers and another vocabulary, to measure one block by itself.

@@ -112,7 +112,7 @@ package struct RunStore {
       for (key, value) in object { progress[key] = value }
     }
     try files { () throws(FileError) in
-      try copyCompanions(to: folder.temporaryPath)
+      try copyCompanions(of: model, to: folder.temporaryPath)
       try write(state.json, "trainer_state.json", in: folder.temporaryPath)
       try write(.object(progress), "training_progress.json", in: folder.temporaryPath)
       try CheckpointSeal.write(in: folder.temporaryPath)
@@ -147,7 +147,7 @@ package struct RunStore {
     try files { () throws(FileError) in try FileSystem.makeFolder(config.outputDir) }
     try writeWeights(model, to: config.outputDir, fullPrecision: false)
     try files { () throws(FileError) in
-      try copyCompanions(to: config.outputDir)
+      try copyCompanions(of: model, to: config.outputDir)
       try write(state.json, "trainer_state.json", in: config.outputDir)
       try writeRunState(isFinished: true, totalSteps: totalSteps)
     }
@@ -203,7 +203,7 @@ package struct RunStore {
       json.serialized(style: .indented(2)) + "\n", to: FileSystem.join(directory, name))
   }
 
-  private func copyCompanions(to directory: String) throws(FileError) {
+  private func copyCompanions(of model: QwenModel, to directory: String) throws(FileError) {
     var names = RunArtifacts.tokenizerFiles
     if artifacts.adapter == nil { names += ["config.json", "generation_config.json"] }
     for name in names {
@@ -211,6 +211,18 @@ package struct RunStore {
       let target = FileSystem.join(directory, name)
       if FileSystem.kind(of: source) == .file { try FileSystem.copyFile(source, to: target) }
     }
+    if artifacts.adapter == nil { try stateTie(of: model, in: directory) }
+  }
+
+  /// Corrects a config.json that ties a head of its own.
+  private func stateTie(of model: QwenModel, in directory: String) throws(FileError) {
+    let name = "config.json"
+    guard
+      let bytes = try? FileSystem.readFile(
+        FileSystem.join(directory, name), maximumByteCount: 1 << 24),
+      case .object(var fields)? = try? JSON.parse(bytes), model.config.stateTie(in: &fields)
+    else { return }
+    try write(.object(fields), name, in: directory)
   }
 
   /// Loads a checkpoint's weights and moments, and returns the state to go on from.

@@ -283,9 +283,11 @@ public final class Trainer {
     for slot in optimizer.slots where slot.parameter.gradient == nil {
       throw .noGradient(key: slot.key)
     }
-    guard sums.hasContext else { return }
     do {
       for slot in optimizer.slots where slot.key.hasSuffix("lora_B.weight") {
+        if !sums.hasContext && (slot.key.contains(".q_proj.") || slot.key.contains(".k_proj.")) {
+          continue
+        }
         if let gradient = slot.parameter.gradient, try gradient.squaredNorm().item() == 0 {
           throw TrainingError.noGradient(key: slot.key)
         }

@@ -180,31 +180,56 @@ public final class Checkpoint: Sendable {
     try file(of: key).withUnsafeBytes(of: key, body)
   }
 
-  /// Whether two tensors have the same shape and the same numbers, compared as float32 where their types differ.
+  /// Whether two tensors have the same shape and the same bytes, or, where their types differ, the same numbers as float32.
   package func hasEqualTensors(_ a: String, _ b: String) throws(SafetensorsError) -> Bool {
     let (first, second) = (try info(of: a), try info(of: b))
     guard first.shape == second.shape else { return false }
-    guard first.dtype == second.dtype else { return try floats(of: a) == floats(of: b) }
-    let inside = try withUnsafeBytes(of: a) { x in
+    guard
+      first.dtype == second.dtype
+        || first.dtype.isFloatingPoint && second.dtype.isFloatingPoint
+    else { return false }
+    let count = first.shape.reduce(1, *)
+    let comparison = try withUnsafeBytes(of: a) { x in
       Result<Bool, SafetensorsError> { () throws(SafetensorsError) in
         try withUnsafeBytes(of: b) { y in
-          // Many files have both matrices of a tied model: what has been compared need not stay in memory.
-          stride(from: 0, to: x.count, by: Self.comparedByteCount).allSatisfy { start in
-            let range = start..<min(start + Self.comparedByteCount, x.count)
+          stride(from: 0, to: count, by: Self.comparedCount).allSatisfy { start in
+            // Many files have both matrices of a tied model: what has been compared need not stay in memory.
             defer { for key in [a, b] { advise(.dontNeed, for: key) } }
-            guard let first = x.baseAddress, let second = y.baseAddress else {
-              return true
-            }
-            return memcmp(first + start, second + start, range.count) == 0
+            let range = start..<min(start + Self.comparedCount, count)
+            return Self.areEqual(x, first.dtype, y, second.dtype, range)
           }
         }
       }
     }
-    return try inside.get()
+    return try comparison.get()
   }
 
-  /// Bytes of a tensor that are compared at a time.
-  private static let comparedByteCount = 1 << 24
+  /// Elements of a tensor that are compared at a time.
+  private static let comparedCount = 1 << 22
+
+  private static func areEqual(
+    _ x: UnsafeRawBufferPointer, _ xType: SafetensorsDType, _ y: UnsafeRawBufferPointer,
+    _ yType: SafetensorsDType, _ range: Range<Int>
+  ) -> Bool {
+    func piece(_ bytes: UnsafeRawBufferPointer, _ dtype: SafetensorsDType) -> UnsafeRawBufferPointer
+    {
+      let (lower, upper) = (range.lowerBound * dtype.bitCount, range.upperBound * dtype.bitCount)
+      return UnsafeRawBufferPointer(rebasing: bytes[lower / 8..<(upper + 7) / 8])
+    }
+    let (first, second) = (piece(x, xType), piece(y, yType))
+    if xType == yType {
+      guard let start = first.baseAddress, let other = second.baseAddress else { return true }
+      return memcmp(start, other, first.count) == 0
+    }
+    func numbers(_ bytes: UnsafeRawBufferPointer, _ dtype: SafetensorsDType) -> [Float] {
+      [Float](unsafeUninitializedCapacity: range.count) { buffer, count in
+        FloatConversion.convert(
+          bytes, dtype, into: UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]))
+        count = range.count
+      }
+    }
+    return numbers(first, xType) == numbers(second, yType)
+  }
 
   /// Tells the system how the bytes of `key` will be used; an unknown key changes nothing.
   public func advise(_ advice: MappedFile.Advice, for key: String) {

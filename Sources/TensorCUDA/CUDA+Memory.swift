@@ -4,7 +4,8 @@ package import Tensor
 
 extension CUDABackend: MemoryKernels {
   package func allocate(byteCount: Int) -> Buffer {
-    if let buffer = buffer(byteCount, releasing: { unpackedWeights.releaseMemory(to: self) }) {
+    let unpacking = recording?.unpackedWeights ?? unpackedWeights
+    if let buffer = buffer(byteCount, releasing: { unpacking.releaseMemory(to: self) }) {
       return buffer
     }
     // Nothing is queued after a failure, so nobody follows this address.

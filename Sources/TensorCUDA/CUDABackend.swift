@@ -1,5 +1,6 @@
-// A GPU as a backend: kernels compiled at run time, matrix products by cuBLASLt, one stream and one for weights. What it asks of the machine
-// is in CUDAContext and CUDALibrary; the operations are in the CUDA+….swift files, one for each protocol of Backend.swift.
+// A GPU as a backend: kernels compiled at run time, matrix products by cuBLASLt, one stream and one for weights. What it asks
+// of the machine is in CUDAContext and CUDALibrary; the operations are in the CUDA+….swift files, one for each protocol of
+// Backend.swift.
 
 import Synchronization
 
@@ -87,7 +88,8 @@ package final class CUDABackend: Backend {
     unpacksAhead ? recording?.unpackedWeights ?? unpackedWeights : nil
   }
 
-  /// Queues a kernel, on the main stream unless another is named. Arguments are what the kernel's parameters are, in their order and with their widths.
+  /// Queues a kernel, on the main stream unless another is named. Arguments are what the kernel's parameters are, in their order
+  /// and with their widths.
   package func launch<each A: BitwiseCopyable>(
     _ kernel: Kernel, grid: (x: Int, y: Int), block: (x: Int, y: Int) = (256, 1),
     sharedByteCount: Int = 0, on stream: Driver.Handle? = nil, _ arguments: repeat each A

@@ -1,4 +1,4 @@
-// One device with its context and its stream: what every call of the driver needs.
+// One device with its context and its streams: what every call of the driver needs.
 
 import Synchronization
 

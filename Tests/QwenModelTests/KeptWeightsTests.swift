@@ -3,6 +3,7 @@
 import Autograd
 import Files
 import NN
+import OrderedJSON
 import QwenModel
 import Safetensors
 import Synchronization
@@ -105,5 +106,11 @@ struct TiedHeadTests {
     #expect(other.lmHead != nil && !other.config.tieWordEmbeddings)
     #expect(try logits(other) == expected.map { 2 * $0 })
     #expect(notices.withLock { $0.count == 1 && $0[0].contains("lm_head") })
+    // What is written of it says so to those who go by the flag.
+    for (model, isStated) in [(same, false), (other, true)] {
+      var fields = JSONObject([("tie_word_embeddings", .bool(true)), ("vocab_size", .integer(3))])
+      #expect(model.config.stateTie(in: &fields) == isStated)
+      #expect(fields["tie_word_embeddings"]?.boolValue == !isStated)
+    }
   }
 }

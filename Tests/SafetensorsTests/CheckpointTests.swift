@@ -25,6 +25,7 @@ struct CheckpointTests {
       ("a", .f32, [2, 2], [1, 2, 3, 4]), ("same", .f32, [2, 2], [1, 2, 3, 4]),
       ("other", .f32, [2, 2], [1, 2, 3, 5]), ("long", .f32, [4], [1, 2, 3, 4]),
       ("half", .bf16, [2, 2], [1, 2, 3, 4]), ("third", .bf16, [2, 2], [1, 2, 3, 5]),
+      ("whole", .i32, [2, 2], [1, 2, 3, 4]),
     ]
     let writer = try SafetensorsWriter(
       path: folder("t"),

@@ -21,7 +21,7 @@ package struct MemoryRehearsal {
   /// Micro-batches that are gone through in the order of the run, so that buffers of all sizes come to wait.
   package static let microBatchCount = 64
 
-  /// Loads what there is to load, which reads headers alone.
+  /// Loads what there is to load, which reads headers alone, but for a head beside a tied embedding, which is compared with it.
   package init(_ run: RunOutline, programByteCount: Int) throws {
     (self.run, self.programByteCount) = (run, programByteCount)
     let device = backend.device
