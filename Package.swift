@@ -83,6 +83,7 @@ let package = Package(
       dependencies: [
         "QwenModel", "NN", "Autograd", "Tensor", "Safetensors", "Tokenizer", "ChatTemplate",
         "Files", "OrderedJSON",
+        .product(name: "Logging", package: "swift-log"),
       ]),
     // What becomes of a trained model: merged checkpoints, GGUF files, adapters in other forms.
     .target(name: "GGUF", dependencies: ["Tensor", "Files"]),

@@ -2,7 +2,8 @@
 // time that grows with pattern times path whatever the pattern is, since patterns come out of files.
 // Not a general engine: groups capture nothing, and there is no looking around.
 
-/// A key of `rank_pattern` or `alpha_pattern`: a regular expression for the end of a module's path.
+/// A key of `rank_pattern` or `alpha_pattern`: a regular expression for the end of a module's path. Or `target_modules`: one for the
+/// whole of it.
 public struct ModulePattern: Sendable, Hashable {
   /// The expression as it is written.
   public let source: String
@@ -16,24 +17,22 @@ public struct ModulePattern: Sendable, Hashable {
     case start, end, accept
   }
 
-  /// Reads an expression.
-  public init(_ source: String) throws(ModulePatternError) {
+  /// Reads an expression for the whole of a path, or for what follows one of its dots.
+  public init(_ source: String, wholePath: Bool = false) throws(ModulePatternError) {
     self.source = source
     var parser = PatternParser(source)
     let key = try parser.parse()
-    // PEFT: re.match(rf"(.*\.)?({key})$", path)
+    // PEFT: re.match(rf"(.*\.)?({key})$", path), or re.fullmatch(key, path).
     let prefix = PatternNode.sequence([
       .repetition(.byte(.any), least: 0, most: nil), .byte(ByteSet([0x2E])),
     ])
     var program: [Step] = []
     try ModulePattern.compile(
-      .sequence([.repetition(prefix, least: 0, most: 1), key, .end]), source, into: &program)
+      .sequence((wholePath ? [] : [.repetition(prefix, least: 0, most: 1)]) + [key, .end]), source,
+      into: &program)
     program.append(.accept)
     self.program = program
   }
-
-  public static func == (a: ModulePattern, b: ModulePattern) -> Bool { a.source == b.source }
-  public func hash(into hasher: inout Hasher) { hasher.combine(source) }
 
   private static let stepLimit = 20_000
 
@@ -84,7 +83,7 @@ public struct ModulePattern: Sendable, Hashable {
     }
   }
 
-  /// Whether the expression matches the whole of `path` or what follows one of its dots.
+  /// Whether the expression matches `path`.
   public func matches(_ path: String) -> Bool {
     let bytes = Array(path.utf8)
     var current: [Int] = []

@@ -31,6 +31,15 @@ public struct AdapterConfig: Sendable, Hashable {
   package var layersToTransform: JSON
   /// `layers_pattern`, passed on unchanged.
   package var layersPattern: JSON
+  /// `exclude_modules`, passed on unchanged.
+  package var excludeModules: JSON
+
+  /// The modules that the file names; PEFT applies no others.
+  package var targets: AdapterTargets {
+    AdapterTargets(
+      targets: targetModules, excluded: excludeModules, layers: layersToTransform,
+      layersPattern: layersPattern)
+  }
 
   /// The settings of a fresh adapter on the modules `paths`.
   public init(_ lora: LoRAConfig, paths: [String], baseModel: String?) {
@@ -51,6 +60,7 @@ public struct AdapterConfig: Sendable, Hashable {
     alphaPattern = lora.alphaPattern
     layersToTransform = lora.layersToTransform.map { .array($0.map { .integer($0) }) } ?? .null
     layersPattern = .null
+    excludeModules = .null
   }
 
   /// Reads adapter_config.json in `directory`.
@@ -85,7 +95,9 @@ public struct AdapterConfig: Sendable, Hashable {
     useDoRA = try AdapterConfig.flag("use_dora", in: object, path)
     initialization = try AdapterConfig.initialization(object["init_lora_weights"], path)
     baseModel = object["base_model_name_or_path"]?.stringValue
-    targetModules = object["target_modules"] ?? .null
+    // Without them PEFT takes those that it has for Qwen.
+    let targets = object["target_modules"] ?? .null
+    targetModules = targets.isNull ? .array([.string("q_proj"), .string("v_proj")]) : targets
     do throws(AdapterPatternError) {
       rankPattern = try AdapterPattern.ranks(object["rank_pattern"] ?? .null)
       alphaPattern = try AdapterPattern.alphas(object["alpha_pattern"] ?? .null)
@@ -94,6 +106,7 @@ public struct AdapterConfig: Sendable, Hashable {
     }
     layersToTransform = object["layers_to_transform"] ?? .null
     layersPattern = object["layers_pattern"] ?? .null
+    excludeModules = object["exclude_modules"] ?? .null
   }
 
   /// How the adapter was begun, as far as loading it depends on that: PEFT repeats what changes the base weights.
@@ -195,6 +208,9 @@ public struct AdapterConfig: Sendable, Hashable {
       ("revision", .null),
       ("target_modules", targetModules), ("task_type", .string("CAUSAL_LM")),
     ])
+    if excludeModules.stringValue?.isEmpty == false || excludeModules.arrayValue?.isEmpty == false {
+      object["exclude_modules"] = excludeModules
+    }
     if useDoRA { object["use_dora"] = .bool(true) }
     if useRSLoRA { object["use_rslora"] = .bool(true) }
     return .object(object)

@@ -2,6 +2,7 @@
 
 import Autograd
 import Files
+import Logging
 import NN
 import OrderedJSON
 public import QwenModel
@@ -53,6 +54,21 @@ public enum AdapterFile {
     var tensors = try tensorsByModule(checkpoint, path)
     guard !tensors.isEmpty else {
       throw .tensors(path: path, problem: "there is no LoRA tensor in it")
+    }
+    let targets = config.targets
+    let unnamed = tensors.keys.filter { !targets.contains($0) }.sorted()
+    if let first = unnamed.first {
+      guard unnamed.count < tensors.count else {
+        throw .config(
+          path: FileSystem.join(directory, "adapter_config.json"),
+          problem: "it names none of the modules in adapter_model.safetensors, such as \(first)")
+      }
+      for module in unnamed { tensors.removeValue(forKey: module) }
+      if !isRehearsal {
+        Logger(label: "adapter").warning(
+          "\(path): modules that adapter_config.json does not name are left out, as PEFT does: \(unnamed.count), such as \(first)"
+        )
+      }
     }
 
     model.setTrainable(false)

@@ -63,6 +63,67 @@ struct HostileRunTests {
     }
   }
 
+  @Test("settings name the modules that PEFT takes them to name")
+  func targetTable() throws {
+    let json = try JSON.parse(
+      FileSystem.readFile(TrainingParityTests.fixtures + "/adapters/targets.json"))
+    let paths = try #require(json["paths"]?.arrayValue).compactMap(\.stringValue)
+    let table = try #require(json["table"]?.arrayValue)
+    #expect(table.count > 20 && paths.count > 8)
+    for row in table {
+      let settings = try #require(row["settings"])
+      let targets = AdapterTargets(
+        targets: try #require(settings["target_modules"]),
+        excluded: settings["exclude_modules"] ?? .null,
+        layers: settings["layers_to_transform"] ?? .null,
+        layersPattern: settings["layers_pattern"] ?? .null)
+      let expected = try #require(row["names"]?.arrayValue).map(\.boolValue)
+      #expect(paths.map { targets.contains($0) } == expected, "\(settings.serialized())")
+    }
+  }
+
+  @Test("tensors of modules that the settings do not name are left out, as PEFT does")
+  func unnamedModules() throws {
+    let folder = TrainingParityTests.fixtures + "/adapters/qwen3/rslora/end"
+    func paths(_ changes: [(String, JSON)]) throws -> [String] {
+      let model = try QwenModel.load(
+        directory: TrainingParityTests.fixtures + "/adapters/qwen3")
+      try withTemporaryFolder { copy in
+        try FileSystem.copyFile(
+          folder + "/adapter_model.safetensors", to: copy + "/adapter_model.safetensors")
+        let text = try FileSystem.readFile(folder + "/adapter_config.json")
+        var object = try #require(try JSON.parse(text).objectValue)
+        for (key, value) in changes { object[key] = value }
+        try AtomicFile.write(
+          JSON.object(object).serialized(), to: copy + "/adapter_config.json")
+        let config = try AdapterFile.load(copy, into: model)
+        // What is written again names the same modules.
+        try FileSystem.makeFolder(copy + "/again")
+        try AdapterFile.write(model, config: config, to: copy + "/again")
+        let again = try QwenModel.load(
+          directory: TrainingParityTests.fixtures + "/adapters/qwen3")
+        #expect(try AdapterFile.load(copy + "/again", into: again) == config)
+        #expect(again.namedAdapters().map(\.path) == model.namedAdapters().map(\.path))
+      }
+      return model.namedAdapters().map(\.path)
+    }
+    let all = try paths([])
+    #expect(all.count == 14)
+    #expect(
+      try paths([("target_modules", ["q_proj"])]) == all.filter { $0.hasSuffix(".q_proj") })
+    #expect(
+      try paths([("exclude_modules", ".*mlp.*")]) == all.filter { !$0.contains("mlp") })
+    #expect(
+      try paths([("layers_to_transform", [1])]) == all.filter { $0.contains("layers.1.") })
+    #expect(
+      try paths([("target_modules", nil)])
+        == all.filter { $0.hasSuffix("q_proj") || $0.hasSuffix("v_proj") })
+    // An expression beyond ours names everything.
+    #expect(try paths([("target_modules", "(?!x).*")]) == all)
+    let error = #expect(throws: AdapterError.self) { try paths([("target_modules", ["x_proj"])]) }
+    #expect(error?.description.contains("names none of the modules") == true)
+  }
+
   @Test("tensors that the settings do not explain, or miss, are errors")
   func magnitudes() throws {
     let dora = TrainingParityTests.fixtures + "/adapters/qwen3/dora/end"
