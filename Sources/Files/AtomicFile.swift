@@ -12,13 +12,15 @@
 /// A file being written, which appears at its path with ``commit()`` and not before.
 ///
 /// Without a commit nothing is left behind: the temporary file goes when the object does. The temporary name
-/// begins with `.partial-` and never contains the destination's name.
+/// begins with `.partial-` and never contains the destination's name. A pipe or a device, such as /dev/stdout, is never replaced:
+/// it is written to as the bytes come.
 public final class AtomicFile {
   /// Where the file will appear.
   public let path: String
   /// The bytes written so far.
   public private(set) var byteCount = 0
-  private let temporaryPath: String
+  /// Nil for what is written to directly.
+  private let temporaryPath: String?
   private let descriptor: Descriptor
   private var buffer: [UInt8] = []
   private var isOpen = true
@@ -30,6 +32,13 @@ public final class AtomicFile {
   public init(path: String) throws(FileError) {
     try checkPath(path)
     self.path = path
+    let isStream = ["/dev/", "/proc/"].contains { path.hasPrefix($0) }
+    let kind = FileSystem.kind(of: path)
+    if kind == .other || kind == .file && isStream {
+      descriptor = try Descriptor(opening: path, flags: O_WRONLY | O_APPEND)
+      temporaryPath = nil
+      return
+    }
     var attempt = 0
     while true {
       let temporary = FileSystem.join(
@@ -45,15 +54,15 @@ public final class AtomicFile {
         guard attempt < 8, case .system(_, _, EEXIST) = error else { throw error }
       }
     }
-    if FileSystem.kind(of: path) == .folder {
-      unlink(temporaryPath)
+    if kind == .folder {
+      if let temporaryPath { unlink(temporaryPath) }
       isOpen = false
       throw .system(operation: "create", path: path, code: EISDIR)
     }
   }
 
   deinit {
-    if isOpen { unlink(temporaryPath) }
+    if isOpen, let temporaryPath { unlink(temporaryPath) }
   }
 
   /// Appends `bytes`.
@@ -87,6 +96,11 @@ public final class AtomicFile {
   public func commit() throws(FileError) {
     precondition(isOpen, "AtomicFile: second commit of \(path)")
     try flush()
+    guard let temporaryPath else {
+      try descriptor.finish()
+      isOpen = false
+      return
+    }
     try descriptor.synchronize()
     try descriptor.finish()
     guard rename(temporaryPath, path) == 0 else { throw .last("rename to", path) }

@@ -83,6 +83,10 @@ package final class Descriptor {
         rest = rest.dropFirst(count)
       } else if count == 0 {
         throw .system(operation: "write", path: path, code: EIO)
+      } else if errno == EAGAIN {
+        // A pipe that is full.
+        var request = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+        if poll(&request, 1, -1) < 0, errno != EINTR { throw .last("wait for", path) }
       } else if errno != EINTR {
         throw .last("write", path)
       }

@@ -103,6 +103,11 @@ package struct ConfigFields {
       guard let field = object[key], !field.isNull else { continue }
       guard case .object(let nested) = field else { throw wrong(key, field, "an object") }
       let inner = ConfigFields(object: nested, path: path)
+      if let (name, _) = nested.first(where: { $0.1.objectValue != nil }) {
+        throw .config(
+          path: path,
+          problem: "\(key).\(name) is an object: angles for kinds of layers are not supported")
+      }
       let (new, old) = try (inner.optionalString("rope_type"), inner.optionalString("type"))
       let kind = new ?? old ?? "default"
       guard kind == "default" else {

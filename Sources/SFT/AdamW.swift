@@ -68,6 +68,12 @@ package final class AdamW {
     return try Tensor.squaredNorms(gradients).doubles().reduce(0, +).squareRoot()
   }
 
+  /// Whether every trained number is finite.
+  package func hasFiniteParameters() throws(DeviceError) -> Bool {
+    guard !slots.isEmpty else { return true }
+    return try Tensor.squaredNorms(slots.map(\.parameter.value)).doubles().allSatisfy(\.isFinite)
+  }
+
   /// Scales all gradients by min(1, maximum / (norm + 1e-6)).
   package func clip(norm: Double, maximum: Double) {
     let factor = maximum / (norm + 1e-6)

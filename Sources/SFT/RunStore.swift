@@ -1,7 +1,7 @@
 // The files of a run: the result, and checkpoints that are whole or not there.
 
 import Autograd
-import Files
+package import Files
 import NN
 import OrderedJSON
 package import QwenModel
@@ -22,13 +22,17 @@ package struct RunStore {
     run = String(UInt64.random(in: 0...UInt64.max), radix: 16)
   }
 
-  /// Marks the output folder as this run's, which has not finished.
-  package func begin(totalSteps: Int) throws(TrainingError) {
+  /// Marks the output folder as this run's, which has not finished, and takes it: no other run may write to it meanwhile.
+  package func begin(totalSteps: Int) throws(TrainingError) -> FolderLock {
+    try files { () throws(FileError) in try FileSystem.makeFolder(config.outputDir) }
+    guard let lock = FolderLock(config.outputDir) else {
+      throw .outputInUse(path: config.outputDir)
+    }
     try files { () throws(FileError) in
-      try FileSystem.makeFolder(config.outputDir)
       try FolderPublication.removeLeftovers(in: config.outputDir)
       try writeRunState(isFinished: false, totalSteps: totalSteps)
     }
+    return lock
   }
 
   private func writeRunState(isFinished: Bool, totalSteps: Int) throws(FileError) {

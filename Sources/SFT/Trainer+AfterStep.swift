@@ -74,8 +74,16 @@ extension Trainer {
       step: state.globalStep, checkpoint: state.globalStep > 0 ? try saveCheckpoint() : nil)
   }
 
+  /// What a step made of the parameters shows in the loss of the next one, before which they may be written.
+  func requireFiniteParameters() throws(TrainingError) {
+    let isFinite: Bool
+    do { isFinite = try optimizer.hasFiniteParameters() } catch { throw .device(error) }
+    guard isFinite else { throw .parametersNotFinite(step: state.globalStep) }
+  }
+
   @discardableResult
   func saveCheckpoint() throws(TrainingError) -> String {
+    try requireFiniteParameters()
     if let summary = rowLosses.summary(of: rows) { observe(.rowLosses(summary)) }
     if state.best?.step == state.globalStep { state.bestCheckpointStep = state.globalStep }
     let path = try store.saveCheckpoint(

@@ -119,7 +119,9 @@ public final class Trainer {
     let clock = ContinuousClock()
     let start = clock.now
     let firstStep = state.globalStep
-    try store.begin(totalSteps: plan.totalSteps)
+    // Held until the run is over.
+    let lock = try store.begin(totalSteps: plan.totalSteps)
+    defer { withExtendedLifetime(lock) {} }
     if firstStep > 0 { observe(.resumed(log: state.logHistory, step: firstStep)) }
     observe(
       .started(
@@ -178,6 +180,7 @@ public final class Trainer {
     }
     let isLastSampled = config.sampleEvery.map { state.globalStep % $0 == 0 } ?? false
     let hasOtherWeights = try restoreBest()
+    try requireFiniteParameters()
     if !isLastSampled || hasOtherWeights { try sample(isFinal: true) }
     let summary = state.finish(seconds: seconds, tokens: tokens)
     try store.writeResult(model: model, state: state, totalSteps: plan.totalSteps)

@@ -14,6 +14,10 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
   case noGradient(key: String)
   /// The loss is not a number any more.
   case notFinite(step: Int, what: String, rows: [String])
+  /// A step has made a trained number infinite or NaN; nothing of it is written.
+  case parametersNotFinite(step: Int)
+  /// Another run writes to the output folder.
+  case outputInUse(path: String)
   /// The model's predictions for a row are not numbers.
   case predictionNotFinite(place: String)
   /// A token id that the model has no row for.
@@ -46,6 +50,10 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
       "\(place): the model's log-probabilities are not finite numbers (are its weights, or the adapter's, damaged?)"
     case .notFinite(let step, let what, let rows):
       "step \(step): the \(what) is not a finite number (rows: \(rows.prefix(4).joined(separator: ", "))\(rows.count > 4 ? ", …" : "")): lower learning_rate, add warm-up, or look at these rows"
+    case .parametersNotFinite(let step):
+      "step \(step): a trained parameter is no longer a finite number, nothing of this step is written: lower learning_rate, or add warm-up"
+    case .outputInUse(let path):
+      "\(path): another run is writing to this folder (choose another --output_dir, or wait)"
     case .tokenOutOfRange(let id, let vocabulary, let place):
       "\(place): token id \(id) is outside the model's vocabulary of \(vocabulary): the tokenizer belongs to another model"
     case .interrupted(let step, let checkpoint):

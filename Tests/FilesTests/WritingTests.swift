@@ -3,6 +3,14 @@
 import Files
 import Testing
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 @Suite("Writing files and folders")
 struct WritingTests {
   @Test("a file appears on commit, replaces the old one, and leaves nothing beside it")
@@ -25,6 +33,31 @@ struct WritingTests {
     #expect(try FileSystem.readFile(path).count == 1_000_005)
     file = nil
     #expect(try folder.names() == ["checkpoint-5"])
+  }
+
+  @Test("a pipe is written to and stays a pipe")
+  func pipe() throws {
+    let folder = try TestFolder()
+    let path = folder("pipe")
+    try #require(mkfifo(path, 0o600) == 0)
+    let reader = open(path, O_RDONLY | O_NONBLOCK)
+    try #require(reader >= 0)
+    defer { close(reader) }
+    try AtomicFile.write("through\n", to: path)
+    var bytes = [UInt8](repeating: 0, count: 100)
+    let count = read(reader, &bytes, bytes.count)
+    #expect(count == 8 && String(decoding: bytes.prefix(8), as: UTF8.self) == "through\n")
+    #expect(try folder.names() == ["pipe"] && FileSystem.kind(of: path) == .other)
+  }
+
+  @Test("a folder has one writer at a time")
+  func lock() throws {
+    let folder = try TestFolder()
+    var first = FolderLock(folder.path)
+    #expect(first != nil && FolderLock(folder.path) == nil)
+    first = nil
+    #expect(FolderLock(folder.path) != nil)
+    #expect(try folder.names().isEmpty)
   }
 
   @Test("without a commit nothing is left")

@@ -82,6 +82,48 @@ struct NotANumberTests {
     }
   }
 
+  @Test(
+    "a step that breaks the parameters ends the run before they are written, and no checkpoint goes for it"
+  )
+  func parameters() throws {
+    try withTemporaryFolder { folder in
+      let model = try QwenModel.load(directory: TrainingParityTests.fixtures + "/tiny-qwen3")
+      let lora = LoRAConfig(rank: 2)
+      let paths = try model.injectLoRA(lora)
+      try model.initializeAdapters(seed: 1)
+      var (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+      // The first step has a learning rate of 0; that of the second is beyond float32 with the factor of its moments.
+      (config.learningRate, config.maxGradNorm) = (3e39, 0)
+      (config.lrSchedulerType, config.warmupSteps, config.maxSteps) = (.constantWithWarmup, 1, 3)
+      (config.saveStrategy, config.saveSteps, config.saveTotalLimit) = (.steps, 1, 1)
+      let trainer = try Trainer(
+        model: model, rows: rows, config: config,
+        artifacts: RunArtifacts(
+          modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
+          adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+      let error = #expect(throws: TrainingError.self) { _ = try trainer.run() }
+      guard case .parametersNotFinite(let step)? = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+      let names = try FileSystem.list(folder + "/out").map(\.name)
+      #expect(step == 2 && names.contains("checkpoint-1") && !names.contains("checkpoint-2"))
+      #expect(!names.contains("adapter_model.safetensors"))
+      // Whoever holds the folder keeps others out; the run that has failed holds it no more.
+      let lock = FolderLock(folder + "/out")
+      #expect(lock != nil)
+      rows = Array(rows.prefix(2))
+      let other = try Trainer(
+        model: model, rows: rows, config: config,
+        artifacts: RunArtifacts(
+          modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
+          adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+      let refusal = #expect(throws: TrainingError.self) { _ = try other.run() }
+      #expect(refusal?.description.contains("another run is writing") == true)
+      withExtendedLifetime(lock) {}
+    }
+  }
+
   @Test("generation says what is wrong")
   func generation() throws {
     let generator = Generator(model: try damagedModel(), stopIDs: [], options: .greedy)

@@ -1,5 +1,6 @@
 // The threads of kernels: every task once, products within parallel regions, and several callers at a time.
 
+import Glibc
 import Synchronization
 import Tensor
 import TensorTestSupport
@@ -17,6 +18,30 @@ struct ParallelTests {
     }
     #expect(counts.withLock { $0 } == [Int](repeating: 1, count: 1000))
     #expect(largest.withLock { $0 } < workers)
+  }
+
+  @Test("regions of few and of many tasks run on the same threads")
+  func sameThreads() async {
+    // In a process of its own: the count is one for the process.
+    await #expect(processExitsWith: .success) {
+      Workers.count = 4
+      // Numbers of the system: addresses of threads are used again. It has no declaration in Swift.
+      guard let symbol = dlsym(nil, "gettid") else { preconditionFailure("no gettid") }
+      let threadID = unsafeBitCast(symbol, to: (@convention(c) () -> Int32).self)
+      func threads(_ count: Int) -> Set<Int32> {
+        let ids = Mutex(Set<Int32>())
+        parallelTasks(count) { _, _ in
+          let id = threadID()
+          ids.withLock { _ = $0.insert(id) }
+          usleep(2000)
+        }
+        return ids.withLock { $0 }
+      }
+      let all = threads(64)
+      var later: Set<Int32> = []
+      for count in [2, 64, 3, 2, 64, 4] { later.formUnion(threads(count)) }
+      precondition(all.count == 4 && later == all, "\(all) \(later)")
+    }
   }
 
   @Test("a region within a region runs all of its tasks")

@@ -19,6 +19,8 @@ enum WorkerCases {
       OpCases.rotatedNormBackward(rows: 33, heads: 5, headDim: 128, half: 64, needsWeight: true),
       OpCases.attention(
         queries: 2, keys: 1100, heads: 6, keyValueHeads: 2, headDim: 64, keyOffset: 1098),
+      OpCases.attentionBackward(
+        tokens: 150, heads: 6, keyValueHeads: 2, headDim: 64, documents: [0, 130, 150]),
       OpCases.embedding(rows: (0..<40).map { $0 % 11 }, table: [11, 1027]),
       OpCases.crossEntropy(rows: 5, vocabulary: 5003, withGradient: true),
       OpCases.adamW([70_001], step: 3),

@@ -58,11 +58,9 @@ struct BlockedProduct {
     isNarrow = result != .float32
     let threads =
       2 * m * n * k < BlockedProduct.serialProduct ? 1 : ThreadTeam.usableThreadCount
-    // Whole registers but for the last tile.
     let share = threads == 1 ? n : (n + 2 * threads - 1) / (2 * threads)
     let columns = min(max(share, BlockedProduct.leastColumns), BlockedProduct.mostColumns)
-    width = min(n, (columns + 15) / 16 * 16)
-    let isPacked = threads > 1 && width < n
+    let isPacked = threads > 1 && (columns + 15) / 16 * 16 < n
     let mostRows = max(BlockedProduct.fullRows, BlockedProduct.packedElements / k / 6 * 6)
     blockRows = BlockedProduct.part(of: m, atMost: isPacked ? mostRows : m, multipleOf: 6)
     blockTerms =
@@ -71,13 +69,34 @@ struct BlockedProduct {
       : BlockedProduct.part(
         of: k, atMost: BlockedProduct.packedElements / blockRows,
         multipleOf: BlockedProduct.terms)
-    let across = (n + width - 1) / width
-    let down = min(
-      max(1, (threads + across - 1) / across), max(1, blockRows / BlockedProduct.leastRows))
-    let mostHeight = isNarrow ? BlockedProduct.mostNarrowRows : blockRows
-    height = BlockedProduct.part(
-      of: blockRows, atMost: min(mostHeight, (blockRows + down - 1) / down), multipleOf: 6)
-    workers = min(threads, across * ((blockRows + height - 1) / height))
+    (height, width) = BlockedProduct.tile(
+      rows: blockRows, atMost: isNarrow ? BlockedProduct.mostNarrowRows : blockRows, of: n,
+      atMost: columns, threads: threads)
+    workers = min(threads, (n + width - 1) / width * ((blockRows + height - 1) / height))
+  }
+
+  /// Rows and columns of tiles that keep `threads` threads busy to the end: those for which the largest share of a thread is least.
+  ///
+  /// A tile costs as many rows and columns more as packing its columns and reading its rows take.
+  private static func tile(
+    rows: Int, atMost mostRows: Int, of n: Int, atMost mostColumns: Int, threads: Int
+  ) -> (height: Int, width: Int) {
+    let fewest = (n + mostColumns - 1) / mostColumns
+    let most = max(fewest, min(fewest + 2 * threads, n / leastColumns))
+    var best = (height: 0, width: 0, cost: Int.max)
+    for parts in fewest...most {
+      // Whole registers but for the last tile.
+      let width = min(n, ((n + parts - 1) / parts + 15) / 16 * 16)
+      let across = (n + width - 1) / width
+      let down = min((threads + across - 1) / across + 3, max(1, rows / leastRows))
+      for down in 1...down {
+        let height = part(of: rows, atMost: min(mostRows, (rows + down - 1) / down), multipleOf: 6)
+        let tiles = across * ((rows + height - 1) / height)
+        let cost = (tiles + threads - 1) / threads * (width + 8) * (height + 12)
+        if cost < best.cost { best = (height, width, cost) }
+      }
+    }
+    return (best.height, best.width)
   }
 
   /// The extent of the parts where `extent` is cut into as few of nearly the same size as hold at most `most`: up to a

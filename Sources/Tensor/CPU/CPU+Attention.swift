@@ -78,7 +78,7 @@ extension CPUBackend: AttentionKernels {
     guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max(),
       let tallest = tiles.map(\.rows.count).max()
     else { return }
-    let workers = Workers.count
+    let workers = min(Workers.count, tiles.count * heads)
     let scoreMemory = Scratch(T.Compute.self, count: widest * workers, pool: pool)
     let probabilityMemory = Scratch(T.self, count: widest * workers, pool: pool)
     let sumMemory = Scratch(T.Compute.self, count: tallest * dim * workers, pool: pool)
@@ -112,49 +112,57 @@ extension CPUBackend: AttentionKernels {
 
   /// P = exp(S − lse), dV += Pᵀ·dO, dP = dO·Vᵀ, dS = P ⊙ (dP − Σ dO ⊙ O)·scale, dQ = dS·K, dK += dSᵀ·Q.
   ///
-  /// One task owns a key/value head of a document, so dK and dV are sums in a fixed order without locks.
+  /// One task owns a document and some of the query heads of a key/value head. Its dK and dV are sums in a fixed order without
+  /// locks; those of the tasks of a key/value head are added in order.
   private func backward<T: AttentionElement>(
     _ type: T.Type, _ dOut: Operand, _ q: Operand, _ k: Operand, _ v: Operand, _ out: Operand,
     _ logSumExp: Operand, _ shape: AttentionShape, _ dq: Destination, _ dk: Destination,
     _ dv: Destination
   ) {
-    fill(dk, with: 0)
-    fill(dv, with: 0)
     let (dOut, q, k) = (dOut.pointer(T.self), q.pointer(T.self), k.pointer(T.self))
     let (v, out) = (v.pointer(T.self), out.pointer(T.self))
     let logSumExp = logSumExp.pointer(T.Compute.self)
-    let (dq, dk, dv) = (dq.pointer(T.self), dk.pointer(T.self), dv.pointer(T.self))
+    let dq = dq.pointer(T.self)
     let (heads, kvHeads, dim) = (shape.heads, shape.keyValueHeads, shape.headDim)
     let (qStride, kvStride, group) = (heads * dim, kvHeads * dim, heads / kvHeads)
     let tiles = queryTiles(shape)
     let documents = Dictionary(grouping: tiles, by: \.document).sorted { $0.key < $1.key }.map(
       \.value)
     guard let widest = tiles.map({ $0.rows.count * $0.keys.count }).max(),
-      let tallest = tiles.map(\.rows.count).max(), let longest = tiles.map(\.keys.count).max()
+      let tallest = tiles.map(\.rows.count).max()
     else { return }
-    let workers = Workers.count
+    let parts = shape.headParts(documents: documents.count)
+    let tasks = documents.count * kvHeads * parts
+    let workers = min(Workers.count, tasks)
     let scoreMemory = Scratch(T.Compute.self, count: 2 * widest * workers, pool: pool)
     let narrowMemory = Scratch(T.self, count: 2 * widest * workers, pool: pool)
-    let perWorker = (2 * longest + tallest) * dim
-    let sumMemory = Scratch(T.Compute.self, count: perWorker * workers, pool: pool)
-    let (scores, narrow, sums) = (scoreMemory.pointer, narrowMemory.pointer, sumMemory.pointer)
+    let rowMemory = Scratch(T.Compute.self, count: tallest * dim * workers, pool: pool)
+    let (scores, narrow, rowSums) = (scoreMemory.pointer, narrowMemory.pointer, rowMemory.pointer)
+    // [parts, K, M, D] of dK, and behind them as many of dV.
+    let keySumCount = parts * kvHeads * shape.keyCount * dim
+    let keySumMemory = Scratch(T.Compute.self, count: 2 * keySumCount, pool: pool)
+    let dkSums = keySumMemory.pointer
+    let dvSums = dkSums + keySumCount
     OpenBLAS.onCallingThread {
-      parallelTasks(documents.count * kvHeads, workers: workers) { task, worker in
-        let (document, kvHead) = (documents[task / kvHeads], task % kvHeads)
+      parallelTasks(tasks, workers: workers) { task, worker in
+        let document = documents[task / (kvHeads * parts)]
+        let (kvHead, part) = (task / parts % kvHeads, task % parts)
         let (s, p) = (scores + 2 * worker * widest, narrow + 2 * worker * widest)
         let (dp, ds) = (s + widest, p + widest)
-        let dkSum = sums + worker * perWorker
-        let (dvSum, dqTile) = (dkSum + longest * dim, dkSum + 2 * longest * dim)
+        let dqTile = rowSums + worker * tallest * dim
         guard let first = document.first?.keys.lowerBound,
           let length = document.map(\.keys.count).max()
         else { return }
-        (dkSum).update(repeating: 0, count: length * dim)
-        (dvSum).update(repeating: 0, count: length * dim)
+        let sums = ((part * kvHeads + kvHead) * shape.keyCount + first) * dim
+        let (dkSum, dvSum) = (dkSums + sums, dvSums + sums)
+        dkSum.update(repeating: 0, count: length * dim)
+        dvSum.update(repeating: 0, count: length * dim)
         for tile in document {
           let (rows, keys) = (tile.rows.count, tile.keys.count)
           let diagonal = tile.diagonal(shape)
           let kv = kvHead * dim + tile.keys.lowerBound * kvStride
-          for head in kvHead * group..<(kvHead + 1) * group {
+          for member in part * group / parts..<(part + 1) * group / parts {
+            let head = kvHead * group + member
             let offset = tile.rows.lowerBound * qStride + head * dim
             T.multiply(
               q + offset, qStride, false, k + kv, kvStride, true, rows, keys, dim,
@@ -187,9 +195,35 @@ extension CPUBackend: AttentionKernels {
               band: .termsBefore(diagonal: diagonal), into: dkSum)
           }
         }
-        let kv = kvHead * dim + first * kvStride
-        store(dkSum, rows: length, columns: dim, into: dk + kv, stride: kvStride)
-        store(dvSum, rows: length, columns: dim, into: dv + kv, stride: kvStride)
+      }
+    }
+    addParts(dkSums, parts, shape, into: dk.pointer(T.self))
+    addParts(dvSums, parts, shape, into: dv.pointer(T.self))
+  }
+
+  /// y [M, K, D] ← Σ of x [parts, K, M, D] over the parts, in their order; x is overwritten.
+  private func addParts<T: AttentionElement>(
+    _ x: UnsafeMutablePointer<T.Compute>, _ parts: Int, _ shape: AttentionShape,
+    into y: UnsafeMutablePointer<T>
+  ) {
+    let (kvHeads, keys, dim) = (shape.keyValueHeads, shape.keyCount, shape.headDim)
+    let partSize = kvHeads * keys * dim
+    parallelFor(kvHeads * keys, grain: CPUBackend.rowGrain(columns: parts * dim)) { range in
+      for row in range {
+        let sum = x + row * dim
+        for part in 1..<max(parts, 1) {
+          let addend = sum + part * partSize
+          var c = 0
+          while c + 8 <= dim {
+            T.Compute.store(T.Compute.load(sum + c) + T.Compute.load(addend + c), sum + c)
+            c += 8
+          }
+          while c < dim {
+            sum[c] += addend[c]
+            c += 1
+          }
+        }
+        T.convert(sum, into: y + (row % keys * kvHeads + row / keys) * dim, count: dim)
       }
     }
   }
@@ -225,13 +259,26 @@ extension CPUBackend: AttentionKernels {
       let keys = shape.documentOffsets[document]..<shape.documentOffsets[document + 1]
       let first = max(keys.lowerBound - shape.keyOffset, 0)
       let last = min(keys.upperBound - shape.keyOffset, shape.queryCount)
-      for start in stride(from: first, to: last, by: 128) {
-        let end = min(start + 128, last)
+      let height = AttentionShape.tileRows(keys: keys.count)
+      for start in stride(from: first, to: last, by: height) {
+        let end = min(start + height, last)
         tiles.append(
           QueryTile(
             document: document, rows: start..<end, keys: keys.lowerBound..<end + shape.keyOffset))
       }
     }
     return tiles
+  }
+}
+
+extension AttentionShape {
+  /// Query rows of a tile over so many keys. Of very many keys there are fewer, so that a thread's scores stay within 8 MB.
+  static func tileRows(keys: Int) -> Int { max(16, min(128, (1 << 21) / max(keys, 1))) }
+
+  /// Tasks into which backward divides the query heads of a key/value head: enough for 64 threads where there are so many heads.
+  /// Each has sums of its own for dK and dV.
+  func headParts(documents: Int) -> Int {
+    let tasks = max(documents * keyValueHeads, 1)
+    return max(1, min(heads / max(keyValueHeads, 1), (64 + tasks - 1) / tasks))
   }
 }

@@ -42,7 +42,7 @@ extension CPUBackend {
     let parts = FewQueryParts(queryTiles(shape), shape)
     guard !parts.items.isEmpty else { return }
     let (padded, rowLimit) = (parts.padded, min(Self.fewRows, Self.fewQueries * group))
-    let workers = Workers.count
+    let workers = min(Workers.count, parts.items.count * kvHeads)
     let perWorker = rowLimit * (padded + Self.fewQueryKeys)
     let memory = Scratch(Float.self, count: perWorker * workers, pool: pool)
     let sumMemory = Scratch(Float.self, count: parts.slotCount * padded, pool: pool)

@@ -118,16 +118,21 @@ extension CPUBackend: MemoryKernels {
   }
 
   package func fill(_ y: Destination, with value: Double) {
+    func fill<T>(_ value: T) {
+      let target = y.pointer(T.self)
+      parallelFor(y.count, grain: 1 << 18) { range in
+        (target + range.lowerBound).update(repeating: value, count: range.count)
+      }
+    }
     switch y.dtype {
-    case .float32: y.pointer(Float.self).update(repeating: Float(value), count: y.count)
-    case .float64: y.pointer(Double.self).update(repeating: value, count: y.count)
-    case .bfloat16:
-      y.pointer(BFloat16.self).update(repeating: BFloat16(Float(value)), count: y.count)
+    case .float32: fill(Float(value))
+    case .float64: fill(value)
+    case .bfloat16: fill(BFloat16(Float(value)))
     case .float16:
       precondition(value == 0, "fill: \(value) in float16")
-      y.pointer(Half.self).update(repeating: Half(bitPattern: 0), count: y.count)
-    case .int32: y.pointer(Int32.self).update(repeating: Int32(value), count: y.count)
-    case .uint8: y.pointer(UInt8.self).update(repeating: UInt8(value), count: y.count)
+      fill(Half(bitPattern: 0))
+    case .int32: fill(Int32(value))
+    case .uint8: fill(UInt8(value))
     }
   }
 

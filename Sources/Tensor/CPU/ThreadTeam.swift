@@ -59,6 +59,8 @@ enum ThreadTeam {
   static func setThreadCount(_ count: Int) { openMP?.setThreadCount(CInt(count)) }
 
   /// Calls `body` once on each of `count` threads at the same time, with numbers from 0.
+  ///
+  /// libgomp ends threads that a region does not need, and makes new ones for the next that does: so every region has all of them.
   static func run(_ count: Int, _ body: (_ worker: Int) -> Void) {
     guard let openMP else {
       withoutActuallyEscaping(body) { body in
@@ -74,13 +76,14 @@ enum ThreadTeam {
       return
     }
     withoutActuallyEscaping(body) { body in
-      var context = body
+      var context = (count: count, body: body)
       withUnsafeMutablePointer(to: &context) { context in
         openMP.parallel(
           { raw in
             guard let raw, let number = ThreadTeam.openMP?.threadNumber() else { return }
-            raw.assumingMemoryBound(to: ((Int) -> Void).self).pointee(Int(number))
-          }, context, CUnsignedInt(count), 0)
+            let context = raw.assumingMemoryBound(to: (count: Int, body: (Int) -> Void).self)
+            if Int(number) < context.pointee.count { context.pointee.body(Int(number)) }
+          }, context, CUnsignedInt(max(count, min(Workers.count, openMP.threadLimit))), 0)
       }
     }
   }

@@ -151,10 +151,11 @@ extension SizingBackend: AttentionKernels {
     }
     let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
     let widened = q.dtype == .bfloat16 && narrow == 4
+    let workers = min(Workers.count, tile.count * shape.heads)
     scratch(
       widened ? 4 * q.count : 0, widened ? 4 * k.count : 0, widened ? 4 * v.count : 0,
-      widened ? 4 * out.count : 0, 4 * tile.widest * Workers.count,
-      narrow * tile.widest * Workers.count, 4 * tile.tallest * shape.headDim * Workers.count)
+      widened ? 4 * out.count : 0, 4 * tile.widest * workers, narrow * tile.widest * workers,
+      4 * tile.tallest * shape.headDim * workers)
   }
 
   package func attentionBackward(
@@ -165,27 +166,29 @@ extension SizingBackend: AttentionKernels {
     let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
     let queries = q.dtype == .bfloat16 && narrow == 4 ? 4 * q.count : 0
     let keys = queries > 0 ? 4 * k.count : 0
+    let parts = shape.headParts(documents: tile.documentCount)
+    let workers = min(Workers.count, tile.documentCount * shape.keyValueHeads * parts)
     scratch(
-      queries, queries, queries, keys, keys, queries, keys, keys,
-      8 * tile.widest * Workers.count, 2 * narrow * tile.widest * Workers.count,
-      4 * (2 * tile.longest + tile.tallest) * shape.headDim * Workers.count)
+      queries, queries, queries, keys, keys, queries, keys, keys, 8 * tile.widest * workers,
+      2 * narrow * tile.widest * workers, 4 * tile.tallest * shape.headDim * workers,
+      8 * parts * k.count)
   }
 
-  /// The largest tile of query rows and the keys they see.
+  /// The largest tile of query rows and the keys they see, and how many there are.
   private struct AttentionTile {
-    var widest = 0
-    var tallest = 0
-    var longest = 0
+    var (widest, tallest, count, documentCount) = (0, 0, 0, 0)
 
     init(_ shape: AttentionShape) {
       let offsets = shape.documentOffsets
-      for (start, end) in zip(offsets, offsets.dropFirst()) {
+      for (start, end) in zip(offsets, offsets.dropFirst()) where end > start {
         let length = end - start
-        let last = length % 128 == 0 ? min(length, 128) : length % 128
+        let height = min(length, AttentionShape.tileRows(keys: length))
+        let last = (length - 1) % height + 1
         // The last tile sees all keys; the one before it, which is whole, all but the last one's.
-        widest = max(widest, last * length, min(length, 128) * (length - last))
-        tallest = max(tallest, min(length, 128))
-        longest = max(longest, length)
+        widest = max(widest, last * length, height * (length - last))
+        tallest = max(tallest, height)
+        count += (length + height - 1) / height
+        documentCount += 1
       }
     }
   }

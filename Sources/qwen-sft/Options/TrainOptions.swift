@@ -203,12 +203,19 @@ struct TrainOptions: ParsableArguments {
     }
   }
 
-  /// All parameters trained would overwrite the model that they come from.
+  /// A run writes a tokenizer, and in full training weights, over what is in its folder: that may be no model of somebody else's.
   func validateOutput(_ output: String, model: String) throws {
-    guard full, let folder = FileSystem.canonicalPath(output),
-      folder == FileSystem.canonicalPath(model)
-    else { return }
-    throw ValidationError("--output_dir: \(output) is the model itself (choose another folder)")
+    guard let folder = FileSystem.canonicalPath(output) else { return }
+    if folder == FileSystem.canonicalPath(model) {
+      throw ValidationError("--output_dir: \(output) is the model itself (choose another folder)")
+    }
+    func has(_ name: String) -> Bool { FileSystem.kind(of: FileSystem.join(folder, name)) == .file }
+    if has("config.json"), !has("run_state.json"),
+      has("model.safetensors") || has("model.safetensors.index.json")
+    {
+      throw ValidationError(
+        "--output_dir: \(output) holds a model that no run has written (choose another folder)")
+    }
   }
 
   /// Combinations that make no sense are wrong usage.
