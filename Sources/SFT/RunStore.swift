@@ -22,17 +22,21 @@ package struct RunStore {
     run = String(UInt64.random(in: 0...UInt64.max), radix: 16)
   }
 
-  /// Marks the output folder as this run's, which has not finished, and takes it: no other run may write to it meanwhile.
-  package func begin(totalSteps: Int) throws(TrainingError) -> FolderLock {
+  /// Takes the output folder, which is made where it is missing: no other run may write to it meanwhile.
+  package func takeFolder() throws(TrainingError) -> FolderLock {
     try files { () throws(FileError) in try FileSystem.makeFolder(config.outputDir) }
     guard let lock = FolderLock(config.outputDir) else {
       throw .outputInUse(path: config.outputDir)
     }
+    return lock
+  }
+
+  /// Marks the output folder as this run's, which has not finished.
+  package func begin(totalSteps: Int) throws(TrainingError) {
     try files { () throws(FileError) in
       try FolderPublication.removeLeftovers(in: config.outputDir)
       try writeRunState(isFinished: false, totalSteps: totalSteps)
     }
-    return lock
   }
 
   private func writeRunState(isFinished: Bool, totalSteps: Int) throws(FileError) {

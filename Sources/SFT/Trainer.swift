@@ -1,6 +1,7 @@
 // The training loop: batch, forward, loss, backward, clip, step, log, save, in this order.
 
 import Autograd
+import Files
 import NN
 public import QwenModel
 public import Tensor
@@ -35,6 +36,7 @@ public final class Trainer {
   private var hasStepped = false
   private var hasRecordedGradients = false
   private var hasNotedProblem = false
+  private var lock: FolderLock?
 
   /// Prepares a run: the model has its adapter (or all parameters) marked as trained already.
   ///
@@ -114,14 +116,19 @@ public final class Trainer {
       evaluationRows: evaluationRows)
   }
 
+  /// Keeps other runs out of the output folder until this one has run, for whoever writes to it before; `run` does it too.
+  public func takeOutputFolder() throws(TrainingError) {
+    if lock == nil { lock = try store.takeFolder() }
+  }
+
   /// Runs to the end and writes the result to the output folder.
   public func run() throws(TrainingError) -> TrainingSummary {
     let clock = ContinuousClock()
     let start = clock.now
     let firstStep = state.globalStep
-    // Held until the run is over.
-    let lock = try store.begin(totalSteps: plan.totalSteps)
-    defer { withExtendedLifetime(lock) {} }
+    try takeOutputFolder()
+    defer { lock = nil }
+    try store.begin(totalSteps: plan.totalSteps)
     if firstStep > 0 { observe(.resumed(log: state.logHistory, step: firstStep)) }
     observe(
       .started(

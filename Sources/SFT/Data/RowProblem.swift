@@ -50,6 +50,8 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
   case cutOff(tokenCount: Int, maximumLength: Int)
   /// A trained turn that was nothing but reasoning, which is left out.
   case emptiedTurn(place: String)
+  /// Content in parts that the template does not render.
+  case leftOut(place: String)
   /// Tokens that span the end of the prompt, which are trained with the completion.
   case mergedBoundary(text: String)
   /// The file begins with a byte order mark.
@@ -68,7 +70,7 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
   /// Whether the row can be trained on all the same.
   public var isUsable: Bool {
     switch self {
-    case .duplicate, .tooLong, .cutOff, .emptiedTurn, .mergedBoundary, .byteOrderMark,
+    case .duplicate, .tooLong, .cutOff, .emptiedTurn, .leftOut, .mergedBoundary, .byteOrderMark,
       .duplicateKey,
       .controlCharacter, .replacementCharacter, .specialToken, .roleOrder:
       true
@@ -105,6 +107,7 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .tooLong: "too_long"
     case .cutOff: "cut_off"
     case .emptiedTurn: "emptied_turn"
+    case .leftOut: "left_out_content"
     case .mergedBoundary: "merged_boundary"
     case .byteOrderMark: "byte_order_mark"
     case .duplicateKey: "duplicate_key"
@@ -146,6 +149,8 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
       "\(count) tokens, of which the first \(maximum) train nothing: the row is dropped"
     case .emptiedTurn(let place):
       "\(place): nothing is left without the reasoning, so that only the turn's end is trained"
+    case .leftOut(let place):
+      "\(place): the chat template leaves out this content, which is a list of parts"
     case .mergedBoundary(let text):
       "the prompt's end \(text.debugDescription) merges with the completion and is trained with it"
     case .byteOrderMark: "the file begins with a byte order mark"
@@ -186,6 +191,7 @@ public enum RowProblem: Sendable, Hashable, CustomStringConvertible {
     case .tooLong: "it is cut to --max_seq_length"
     case .cutOff: "raise --max_seq_length, shorten the context, or use --truncation keep_end"
     case .emptiedTurn: "write an answer, or remove the row"
+    case .leftOut: "write it as one string"
     case .mergedBoundary: "end the prompt with a newline, or begin the completion with a space"
     case .byteOrderMark: "it is skipped; save the file without BOM"
     case .duplicateKey: "remove the first"

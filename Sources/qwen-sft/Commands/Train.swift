@@ -87,6 +87,7 @@ struct Train: ParsableCommand {
       on: device,
       shouldStop: { Interrupts.isStopRequested }, observe: reporter.observe)
     guard try resume(trainer) else { return }
+    try trainer.takeOutputFolder()
     try recipe?.write(to: output)
     try run(trainer, reporter)
   }

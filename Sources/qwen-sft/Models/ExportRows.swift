@@ -12,7 +12,13 @@ enum ExportRows {
   static func rows(folder: String, data: DataOptions, count: Int) throws -> [EncodedRow] {
     guard count > 0 else { return [] }
     let encoder = try ConversationEncoder(folder: folder)
-    let paths = try data.data.isEmpty ? [DemoFiles.samplePath()] : data.data
+    var paths = data.data
+    if paths.isEmpty {
+      do { paths = [try DemoFiles.samplePath()] } catch {
+        Diagnostics.notice("nothing is compared, as the sample data cannot be unpacked: \(error)")
+        return []
+      }
+    }
     let reader = ConversationReader(
       paths: paths, format: data.dataFormat, isValidating: false)
     var rows: [EncodedRow] = []

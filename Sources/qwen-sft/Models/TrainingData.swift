@@ -23,14 +23,22 @@ enum TrainingData {
         "\(emptiedCount) rows have trained turns that are empty without their reasoning "
           + "(data check names them)")
     }
+    let leftOutCount = conversations.count { !encoder.leftOutContents(of: $0).isEmpty }
+    if leftOutCount > 0 {
+      Diagnostics.notice(
+        "\(leftOutCount) rows have content in parts that the chat template leaves out "
+          + "(data check names them)")
+    }
     let (rows, report) = try encoder.trainingRows(
       conversations, maximumLength: config.maxSeqLength,
       truncation: config.truncation)
     if report.openTurns > 0 { noteOpenTurns(report.openTurns) }
-    let dropped = report.droppedTooLong + report.droppedCutOff
-    if dropped > 0 {
+    for (count, reason) in [
+      (report.droppedTooLong, "longer than"),
+      (report.droppedCutOff, "nothing trained is within"),
+    ] where count > 0 {
       Diagnostics.notice(
-        "\(dropped) of \(report.rowCount) rows were dropped: nothing trained is within --max_seq_length \(config.maxSeqLength)"
+        "\(count) of \(report.rowCount) rows were dropped: \(reason) --max_seq_length \(config.maxSeqLength)"
       )
     }
     if report.truncated > 0 {

@@ -246,6 +246,28 @@ struct ConversationTests {
     #expect(encoder.emptiedTurns(of: other).isEmpty)
   }
 
+  @Test("content in parts that a template leaves out is named")
+  func leftOut() throws {
+    func parts(_ texts: String...) -> JSON {
+      .array(texts.map { ["type": "text", "text": .string($0)] })
+    }
+    let conversation = Conversation(messages: [
+      ["role": "user", "content": parts(" a ", "b")],
+      ["role": "assistant", "content": "c"],
+      ["role": "assistant", "content": parts("d")],
+    ])
+    let stringsOnly = try DataTest.encoder(
+      "{% for m in messages %}{{ m.content if m.content is string else '' }};{% endfor %}")
+    #expect(
+      stringsOnly.leftOutContents(of: conversation) == [
+        .leftOut(place: "messages[0].content"), .leftOut(place: "messages[2].content"),
+      ])
+    let all = try DataTest.encoder(
+      "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+        + "{% for p in m.content %}{{ p.text | trim }}{% endfor %}{% endif %}{% endfor %}")
+    #expect(all.leftOutContents(of: conversation).isEmpty)
+  }
+
   @Test("equal rows of different places are duplicates")
   func duplicates() {
     let first = Conversation(messages: [["role": "user", "content": "é"]], file: "a", line: 1)

@@ -84,6 +84,7 @@ extension CheckedRow {
       return
     }
     problems += checker.encoder.emptiedTurns(of: prepared)
+    problems += checker.encoder.leftOutContents(of: prepared)
     problems += checker.inspector.warnings(of: conversation)
     if let text = encoded.mergedBoundary { problems.append(.mergedBoundary(text: text)) }
     if let maximum = checker.maximumLength, tokenCount > maximum {
