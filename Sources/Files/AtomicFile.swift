@@ -32,10 +32,15 @@ public final class AtomicFile {
   public init(path: String) throws(FileError) {
     try checkPath(path)
     self.path = path
-    let isStream = ["/dev/", "/proc/"].contains { path.hasPrefix($0) }
+    if let number = Descriptor.number(named: path) {
+      // Shared with whoever else writes to it, so that nobody overwrites the other.
+      descriptor = try Descriptor(duplicating: number, shownPath: path)
+      temporaryPath = nil
+      return
+    }
     let kind = FileSystem.kind(of: path)
-    if kind == .other || kind == .file && isStream {
-      descriptor = try Descriptor(opening: path, flags: O_WRONLY | O_APPEND)
+    if kind == .other {
+      descriptor = try Descriptor(opening: path, flags: O_WRONLY, waits: true)
       temporaryPath = nil
       return
     }

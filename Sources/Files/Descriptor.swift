@@ -14,18 +14,35 @@ package final class Descriptor {
   let path: String
   private var number: Int32
 
-  /// Opens `path`; `shownPath` is the one that errors name. Opening a pipe to read never waits for its writer.
+  /// Opens `path`; `shownPath` is the one that errors name. Opening a pipe never waits for its other end unless `waits` says so.
   package init(
     opening path: String, flags: Int32, operation: String = "open",
-    shownPath: String? = nil
+    shownPath: String? = nil, waits: Bool = false
   ) throws(FileError) {
     self.path = shownPath ?? path
     number = -1
     try checkPath(path)
     repeat {
-      number = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
+      number = open(path, flags | O_CLOEXEC | (waits ? 0 : O_NONBLOCK), 0o666)
     } while number < 0 && errno == EINTR
     if number < 0 { throw .last(operation, self.path) }
+  }
+
+  /// Another number for the open file `number`.
+  init(duplicating number: Int32, shownPath: String) throws(FileError) {
+    path = shownPath
+    self.number = fcntl(number, F_DUPFD_CLOEXEC, 0)
+    if self.number < 0 { throw .last("open", path) }
+  }
+
+  /// The open file of this process that `path` names, as /dev/stdout does; nil where it names none.
+  static func number(named path: String) -> Int32? {
+    if path == "/dev/stdout" { return 1 }
+    if path == "/dev/stderr" { return 2 }
+    for folder in ["/dev/fd/", "/proc/self/fd/"] where path.hasPrefix(folder) {
+      return Int32(path.dropFirst(folder.count))
+    }
+    return nil
   }
 
   deinit {

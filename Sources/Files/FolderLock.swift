@@ -18,8 +18,7 @@ public final class FolderLock {
     guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK else {
       return
     }
-    close(descriptor)
-    return nil
+    return nil  // deinit closes it
   }
 
   deinit {

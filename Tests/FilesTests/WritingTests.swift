@@ -50,6 +50,23 @@ struct WritingTests {
     #expect(try folder.names() == ["pipe"] && FileSystem.kind(of: path) == .other)
   }
 
+  @Test("a file in memory is replaced like any other, an open file's name is written through")
+  func deviceFolder() throws {
+    let name = FileSystem.temporaryName(prefix: "/dev/shm/qwen-sft-test-")
+    guard FileSystem.kind(of: "/dev/shm") == .folder else { return }
+    defer { unlink(name) }
+    try AtomicFile.write("a longer text", to: name)
+    try AtomicFile.write("short", to: name)
+    #expect(try FileSystem.readText(name) == "short")
+    let file = open(name, O_WRONLY | O_TRUNC)
+    try #require(file >= 0)
+    defer { close(file) }
+    try AtomicFile.write("one ", to: "/dev/fd/\(file)")
+    #expect(write(file, "two", 3) == 3)
+    try AtomicFile.write(" three", to: "/proc/self/fd/\(file)")
+    #expect(try FileSystem.readText(name) == "one two three")
+  }
+
   @Test("a folder has one writer at a time")
   func lock() throws {
     let folder = try TestFolder()

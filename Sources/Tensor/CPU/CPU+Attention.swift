@@ -279,6 +279,8 @@ extension AttentionShape {
   /// Each has sums of its own for dK and dV.
   func headParts(documents: Int) -> Int {
     let tasks = max(documents * keyValueHeads, 1)
-    return max(1, min(heads / max(keyValueHeads, 1), (64 + tasks - 1) / tasks))
+    // No more than 256 MB of sums, so that long rows do not pay for threads with memory.
+    let most = (1 << 28) / max(8 * keyCount * keyValueHeads * headDim, 1)
+    return max(1, min(heads / max(keyValueHeads, 1), (64 + tasks - 1) / tasks, most))
   }
 }
