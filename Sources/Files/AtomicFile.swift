@@ -12,8 +12,8 @@
 /// A file being written, which appears at its path with ``commit()`` and not before.
 ///
 /// Without a commit nothing is left behind: the temporary file goes when the object does. The temporary name
-/// begins with `.partial-` and never contains the destination's name. A pipe or a device, such as /dev/stdout, is never replaced:
-/// it is written to as the bytes come.
+/// begins with `.partial-` and never contains the destination's name. A pipe, a device and an open file such as /dev/stdout are never
+/// replaced: they are written to as the bytes come.
 public final class AtomicFile {
   /// Where the file will appear.
   public let path: String
@@ -38,11 +38,13 @@ public final class AtomicFile {
       temporaryPath = nil
       return
     }
-    let kind = FileSystem.kind(of: path)
-    if kind == .other {
+    switch FileSystem.kind(of: path) {
+    case .folder: throw .system(operation: "create", path: path, code: EISDIR)
+    case .other:
       descriptor = try Descriptor(opening: path, flags: O_WRONLY, waits: true)
       temporaryPath = nil
       return
+    case .file, nil: break
     }
     var attempt = 0
     while true {
@@ -58,11 +60,6 @@ public final class AtomicFile {
         attempt += 1
         guard attempt < 8, case .system(_, _, EEXIST) = error else { throw error }
       }
-    }
-    if kind == .folder {
-      if let temporaryPath { unlink(temporaryPath) }
-      isOpen = false
-      throw .system(operation: "create", path: path, code: EISDIR)
     }
   }
 

@@ -25,18 +25,23 @@ package struct AdapterTargets: Sendable, Hashable {
   private let excluded: Names
   /// Numbers of layers; nil for all.
   private let layers: Set<Int>?
-  /// What stands before the number of a layer; empty for anything.
-  private let layerNames: [String]
+  /// What stands before the number of a layer; empty for any name.
+  private let layerPatterns: [ModulePattern]
 
   /// Reads the four settings as they are in the file. What cannot be understood names everything.
   package init(targets: JSON, excluded: JSON, layers: JSON, layersPattern: JSON) {
     self.targets = AdapterTargets.names(targets) ?? .everything
     self.excluded = AdapterTargets.names(excluded) ?? .list([])
     let numbers = layers.integerValue.map { [$0] } ?? layers.arrayValue?.compactMap(\.integerValue)
-    self.layers = numbers.flatMap { $0.isEmpty ? nil : Set($0) }
-    layerNames =
+    let sources =
       layersPattern.stringValue.map { $0.isEmpty ? [] : [$0] }
       ?? layersPattern.arrayValue?.compactMap(\.stringValue) ?? []
+    // PEFT: re.match(rf"(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.", path), of which this is what stands before the number.
+    layerPatterns = sources.compactMap {
+      try? ModulePattern("(?:^|.*\\.)" + $0, wholePath: true)
+    }
+    let isUnderstood = layerPatterns.count == sources.count
+    self.layers = isUnderstood ? numbers.flatMap { $0.isEmpty ? nil : Set($0) } : nil
   }
 
   private static func names(_ json: JSON) -> Names? {
@@ -55,20 +60,20 @@ package struct AdapterTargets: Sendable, Hashable {
     return layers.contains(layer)
   }
 
-  /// The first number that stands between two parts of a path, behind one of the names where there are any.
+  /// The first number between two parts of a path, behind what the first pattern that has one matches.
   private func layer(of path: String) -> Int? {
     let parts = path.split(separator: ".", omittingEmptySubsequences: false)
-    func number(behind name: String?) -> Int? {
-      // Without a name a part stands before that before the number.
-      for index in parts.indices.dropFirst(name == nil ? 2 : 1).dropLast() {
-        guard parts[index].utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-          let number = Int(parts[index]), name == nil || parts[index - 1] == name ?? ""
+    func number(behind isName: (String) -> Bool) -> Int? {
+      for index in parts.indices.dropFirst().dropLast()
+      where parts[index].utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+        guard let number = Int(parts[index]), isName(parts[..<index].joined(separator: "."))
         else { continue }
         return number
       }
       return nil
     }
-    if layerNames.isEmpty { return number(behind: nil) }
-    return layerNames.lazy.compactMap { number(behind: $0) }.first
+    // Without a pattern any name will do that has something before it.
+    if layerPatterns.isEmpty { return number { $0.contains(".") } }
+    return layerPatterns.lazy.compactMap { pattern in number { pattern.matches($0) } }.first
   }
 }

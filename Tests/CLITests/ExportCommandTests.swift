@@ -49,6 +49,11 @@ struct ExportCommandTests {
       #expect(outcome.code == 1 && outcome.faults.count == 1, "\(outcome.errors)")
       #expect(outcome.errors.contains(word), "\(outcome.errors)")
     }
+    let homeless = try program.run(
+      "merge --model \(model) --adapter out --output_dir homeless",
+      environment: ["HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"])
+    #expect(
+      homeless.code == 0 && homeless.errors.contains("nothing is compared"), "\(homeless.errors)")
     let shards = try program.run(
       "merge --model \(model) --adapter out --output_dir merged --overwrite_output_dir "
         + "--max_shard_size 500KB --check 0")

@@ -92,6 +92,9 @@ struct TrainingRunTests {
     let full = try program.run("train --full --model \(model) --output_dir model/../model")
     #expect(full.code == 64 && full.faults.count == 1)
     #expect(full.errors.contains("is the model itself"), "\(full.errors)")
+    let foreign = try program.run("train --output_dir model --max_steps 1")
+    #expect(foreign.code == 64 && foreign.faults.count == 1)
+    #expect(foreign.errors.contains("holds a model that no run has written"), "\(foreign.errors)")
     let head = try program.run(
       "train --target_modules lm_head q_proj --output_dir out --max_steps 1")
     #expect(head.code == 1 && head.faults.count == 1)

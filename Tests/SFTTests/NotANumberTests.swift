@@ -30,17 +30,25 @@ struct NotANumberTests {
     }
   }
 
+  /// A run that trains the adapters `paths` of the model.
+  private func trainer(
+    _ model: QwenModel, _ rows: [EncodedRow], _ config: TrainingConfig, _ lora: LoRAConfig,
+    _ paths: [String]
+  ) throws -> Trainer {
+    try Trainer(
+      model: model, rows: rows, config: config,
+      artifacts: RunArtifacts(
+        modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
+        adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+  }
+
   /// Trains a step; the error that ends it.
   private func failure(_ model: QwenModel, _ lora: LoRAConfig, _ paths: [String], _ folder: String)
     throws -> TrainingError
   {
     let (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
     let adapters = try model.namedAdapters().map { try $0.adapter.loraA.value.bytes() }
-    let trainer = try Trainer(
-      model: model, rows: rows, config: config,
-      artifacts: RunArtifacts(
-        modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
-        adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+    let trainer = try self.trainer(model, rows, config, lora, paths)
     let error = #expect(throws: TrainingError.self) { _ = try trainer.run() }
     // The optimizer has touched nothing, and nothing passes for a result.
     #expect(try model.namedAdapters().map { try $0.adapter.loraA.value.bytes() } == adapters)
@@ -91,16 +99,13 @@ struct NotANumberTests {
       let lora = LoRAConfig(rank: 2)
       let paths = try model.injectLoRA(lora)
       try model.initializeAdapters(seed: 1)
-      var (rows, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+      let (rows, recipe, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+      var config = recipe
       // The first step has a learning rate of 0; that of the second is beyond float32 with the factor of its moments.
       (config.learningRate, config.maxGradNorm) = (3e39, 0)
       (config.lrSchedulerType, config.warmupSteps, config.maxSteps) = (.constantWithWarmup, 1, 3)
       (config.saveStrategy, config.saveSteps, config.saveTotalLimit) = (.steps, 1, 1)
-      let trainer = try Trainer(
-        model: model, rows: rows, config: config,
-        artifacts: RunArtifacts(
-          modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
-          adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+      let trainer = try self.trainer(model, rows, config, lora, paths)
       let error = #expect(throws: TrainingError.self) { _ = try trainer.run() }
       guard case .parametersNotFinite(let step)? = error else {
         Issue.record("\(String(describing: error))")
@@ -112,12 +117,7 @@ struct NotANumberTests {
       // Whoever holds the folder keeps others out; the run that has failed holds it no more.
       let lock = FolderLock(folder + "/out")
       #expect(lock != nil)
-      rows = Array(rows.prefix(2))
-      let other = try Trainer(
-        model: model, rows: rows, config: config,
-        artifacts: RunArtifacts(
-          modelDirectory: TrainingParityTests.fixtures + "/tiny-qwen3",
-          adapter: AdapterConfig(lora, paths: paths, baseModel: nil)))
+      let other = try self.trainer(model, rows, config, lora, paths)
       let refusal = #expect(throws: TrainingError.self) { _ = try other.run() }
       #expect(refusal?.description.contains("another run is writing") == true)
       withExtendedLifetime(lock) {}

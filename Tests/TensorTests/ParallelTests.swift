@@ -20,7 +20,9 @@ struct ParallelTests {
     #expect(largest.withLock { $0 } < workers)
   }
 
-  @Test("regions of few and of many tasks run on the same threads")
+  @Test(
+    "regions of few and of many tasks run on the same threads",
+    .enabled(if: MatrixProducts.threadLibrary == "libgomp", "Dispatch chooses its threads"))
   func sameThreads() async {
     // In a process of its own: the count is one for the process.
     await #expect(processExitsWith: .success) {

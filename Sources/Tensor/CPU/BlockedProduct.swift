@@ -88,8 +88,8 @@ struct BlockedProduct {
       // Whole registers but for the last tile.
       let width = min(n, ((n + parts - 1) / parts + 15) / 16 * 16)
       let across = (n + width - 1) / width
-      let down = min((threads + across - 1) / across + 3, max(1, rows / leastRows))
-      for down in 1...down {
+      let mostDown = min((threads + across - 1) / across + 3, max(1, rows / leastRows))
+      for down in 1...mostDown {
         let height = part(of: rows, atMost: min(mostRows, (rows + down - 1) / down), multipleOf: 6)
         let tiles = across * ((rows + height - 1) / height)
         let cost = (tiles + threads - 1) / threads * (width + 8) * (height + 12)

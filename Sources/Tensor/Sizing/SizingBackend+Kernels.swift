@@ -144,9 +144,9 @@ extension SizingBackend: AttentionKernels {
         CPUBackend.fewRows, CPUBackend.fewQueries * shape.heads / max(shape.keyValueHeads, 1))
       let parts = shape.keyCount / CPUBackend.fewQueryKeys + shape.documentOffsets.count
       let slots = parts * shape.queryCount * shape.heads
+      let workers = min(Workers.count, parts * shape.keyValueHeads)
       scratch(
-        4 * rows * (padded + CPUBackend.fewQueryKeys) * Workers.count, 4 * slots * padded, 4 * slots
-      )
+        4 * rows * (padded + CPUBackend.fewQueryKeys) * workers, 4 * slots * padded, 4 * slots)
       return
     }
     let narrow = q.dtype == .bfloat16 && BFloat16.isMultipliable ? 2 : 4
