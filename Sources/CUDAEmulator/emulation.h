@@ -173,11 +173,13 @@ inline void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint
       },
       &mine, ~0u);
 }
-template <bool transposed> void ldmatrix_emulated(uint32_t (&r)[4], const void *row) {
+using SharedAddress = unsigned char *;
+inline SharedAddress shared_address(const void *p) { return static_cast<unsigned char *>(const_cast<void *>(p)); }
+template <bool transposed> void ldmatrix_emulated(uint32_t (&r)[4], SharedAddress row) {
   struct Mine {
     uint32_t *r;
     const uint16_t *row;
-  } mine{r, static_cast<const uint16_t *>(row)};
+  } mine{r, reinterpret_cast<const uint16_t *>(row)};
   emu::collective(
       [](void *const *l, uint32_t) {
         for (int t = 0; t < 32; ++t)
@@ -190,8 +192,13 @@ template <bool transposed> void ldmatrix_emulated(uint32_t (&r)[4], const void *
       },
       &mine, ~0u);
 }
-inline void ldmatrix_x4(uint32_t (&r)[4], const void *row) { ldmatrix_emulated<false>(r, row); }
-inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) { ldmatrix_emulated<true>(r, row); }
-inline void cp_async_16(void *dst, const void *src, bool valid) { emu::copyAsync(dst, src, valid); }
+inline void ldmatrix_x4(uint32_t (&r)[4], SharedAddress row) { ldmatrix_emulated<false>(r, row); }
+inline void ldmatrix_x4_trans(uint32_t (&r)[4], SharedAddress row) { ldmatrix_emulated<true>(r, row); }
+inline void cp_async_16(SharedAddress dst, const void *src, bool valid) { emu::copyAsync(dst, src, valid); }
 inline void cp_async_commit() { ++emu::self->group; }
 template <int N> void cp_async_wait() { emu::copyWait(N); }
+/// Copies that belong to no group yet land as well.
+inline void cp_async_wait_all() {
+  cp_async_commit();
+  emu::copyWait(0);
+}

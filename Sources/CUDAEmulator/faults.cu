@@ -40,7 +40,7 @@ EXPORT(fault_uninitialized)
 /// Reads what an asynchronous copy brings without waiting for it.
 KERNEL(256, fault_missing_wait)(const float *x, float *y, int n) {
   DYNAMIC_SHARED(float, s);
-  if (int(threadIdx.x) * 4 < n) cp_async_16(s + threadIdx.x * 4, x + threadIdx.x * 4, true);
+  if (int(threadIdx.x) * 4 < n) cp_async_16(shared_address(s + threadIdx.x * 4), x + threadIdx.x * 4, true);
   cp_async_commit();
   __syncthreads();
   float sum = 0;
@@ -54,7 +54,7 @@ KERNEL(256, fault_early_overwrite)(const float *x, float *y, int n) {
   DYNAMIC_SHARED(float, s);
   float sum = 0;
   for (int part = 0; part < 2; ++part) {
-    if (int(threadIdx.x) * 4 < n) cp_async_16(s + threadIdx.x * 4, x + part * n + threadIdx.x * 4, true);
+    if (int(threadIdx.x) * 4 < n) cp_async_16(shared_address(s + threadIdx.x * 4), x + part * n + threadIdx.x * 4, true);
     cp_async_commit();
     cp_async_wait<0>();
     __syncthreads();

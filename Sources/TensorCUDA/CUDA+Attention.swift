@@ -82,14 +82,14 @@ extension CUDABackend: AttentionKernels {
       dv.pointer, UInt64(keyTiles.buffer.address), argument)
   }
 
-  /// The kernels on tensor cores for a call, nil where they do not take it: they need bfloat16, a head dim of their own,
-  /// addresses at multiples of 16 bytes, and so much shared memory a block. Of the 99 KB of GPUs that are not for data
+  /// The kernels on tensor cores for a call, nil where they do not take it: they need bfloat16, a head dim of their own, a
+  /// positive scale, addresses at multiples of 16 bytes, and so much shared memory a block. Of the 99 KB of GPUs that are not for data
   /// centres all take 64 and 128; of 256 forward does, and backward lacks 256 bytes.
   private func flash(
     _ dtype: DType, _ shape: AttentionShape, _ operands: [Operand],
     needing byteCount: (FlashSizes) -> Int
   ) -> FlashSizes? {
-    guard dtype == .bfloat16, let sizes = FlashSizes(headDim: shape.headDim),
+    guard dtype == .bfloat16, shape.scale > 0, let sizes = FlashSizes(headDim: shape.headDim),
       byteCount(sizes) <= context.sharedMemoryPerBlock,
       operands.allSatisfy({ $0.address % 16 == 0 })
     else { return nil }
@@ -100,7 +100,7 @@ extension CUDABackend: AttentionKernels {
     _ sizes: FlashSizes, _ q: Operand, _ k: Operand, _ v: Operand, _ shape: AttentionShape,
     _ out: Destination, _ logSumExp: Destination
   ) {
-    let tiles = attentionPlans.tiles(.init(.queries, height: FlashSizes.tile, shape), on: self)
+    let tiles = attentionPlans.tiles(.init(.queries, height: sizes.queryTile, shape), on: self)
     launch(
       Kernel("flash", sizes.forward, .none), grid: (x: tiles.count, y: shape.heads),
       block: (128, 1), sharedByteCount: sizes.forwardByteCount, q.pointer, k.pointer, v.pointer,
@@ -114,13 +114,13 @@ extension CUDABackend: AttentionKernels {
   ) {
     let argument = AttentionArgument(shape)
     let queryTiles = attentionPlans.tiles(
-      .init(.queries, height: FlashSizes.tile, shape), on: self)
+      .init(.queries, height: sizes.queryTile, shape), on: self)
     launch(
       Kernel("flash", sizes.queryGradient, .none), grid: (x: queryTiles.count, y: shape.heads),
       block: (128, 1), sharedByteCount: sizes.queryGradientByteCount, dOut.pointer, q.pointer,
       k.pointer, v.pointer, logSumExp.pointer, delta.pointer, dq.pointer,
       UInt64(queryTiles.buffer.address), argument)
-    let keyTiles = attentionPlans.tiles(.init(.keys, height: FlashSizes.tile, shape), on: self)
+    let keyTiles = attentionPlans.tiles(.init(.keys, height: FlashSizes.keyTile, shape), on: self)
     launch(
       Kernel("flash", sizes.keyGradient, .none), grid: (x: keyTiles.count, y: shape.keyValueHeads),
       block: (sizes.keyGradientThreads, 1), sharedByteCount: sizes.keyGradientByteCount,

@@ -27,13 +27,13 @@ extension CUDABackend: RotaryKernels {
       precondition(!inverse, "rotate: a norm before an inverse rotation")
       launch(
         Kernel("rows", "rotate_normalized", x.dtype), grid: (x: (heads + 7) / 8, y: 1),
-        block: (32, 8), x.pointer, norm.weight.pointer, y.pointer, norm.rstd.pointer, Int64(heads),
+        block: (32, 8), x.pointer, norm.weight.pointer, y.pointer, norm.rstd.pointer, UInt32(heads),
         RotationArgument(rotation), norm.epsilon)
       return
     }
     let count = heads * (rotation.headDim - rotation.half)
     launch(
-      Kernel("rows", "rotate", x.dtype), grid: blocks(count), x.pointer, y.pointer, Int64(count),
+      Kernel("rows", "rotate", x.dtype), grid: blocks(count), x.pointer, y.pointer, UInt32(count),
       RotationArgument(rotation), Int32(inverse ? 1 : 0))
   }
 
@@ -54,7 +54,7 @@ extension CUDABackend: RotaryKernels {
     launch(
       Kernel("rows", "rotate_normalized_backward", x.dtype), grid: (x: (heads + 7) / 8, y: 1),
       block: (32, 8), dy.pointer, x.pointer, weight.pointer, rstd.pointer, dx.pointer,
-      Int64(heads), RotationArgument(rotation))
+      UInt32(heads), RotationArgument(rotation))
   }
 
   private func requireTables(_ dtype: DType, _ rotation: Rotation) {

@@ -3,14 +3,16 @@
 
 /// The attention kernels on tensor cores for a head dim.
 struct FlashSizes {
-  /// Rows of a block.
-  static let tile = 64
+  /// Keys of a block of the kernel of dK and dV.
+  static let keyTile = 64
 
   /// Names of the kernels without a suffix.
   let forward, queryGradient, keyGradient: StaticString
+  /// Queries of a block of the forward kernel and of that of dQ: 16 or 32 for each of four warps.
+  let queryTile: Int
   /// Keys that the forward kernel takes at a time, those that the kernel of dQ takes, and queries that of dK and dV takes.
   private let keys, gradientKeys, queries: Int
-  /// Tiles that are under way or worked on.
+  /// Tiles of queries that are under way or worked on.
   private let stages: Int
   /// Threads of a block of the kernel of dK and dV.
   let keyGradientThreads: Int
@@ -22,15 +24,15 @@ struct FlashSizes {
     switch headDim {
     case 64:
       (forward, queryGradient, keyGradient) = ("flash_64", "flash_dq_64", "flash_dkv_64")
-      (keys, gradientKeys, queries) = (64, 64, 64)
+      (queryTile, keys, gradientKeys, queries) = (128, 64, 48, 64)
       (stages, keyGradientThreads) = (2, 128)
     case 128:
       (forward, queryGradient, keyGradient) = ("flash_128", "flash_dq_128", "flash_dkv_128")
-      (keys, gradientKeys, queries) = (64, 32, 32)
+      (queryTile, keys, gradientKeys, queries) = (128, 48, 32, 32)
       (stages, keyGradientThreads) = (2, 128)
     case 256:
       (forward, queryGradient, keyGradient) = ("flash_256", "flash_dq_256", "flash_dkv_256")
-      (keys, gradientKeys, queries) = (32, 32, 32)
+      (queryTile, keys, gradientKeys, queries) = (64, 32, 32, 32)
       (stages, keyGradientThreads) = (1, 256)
     default: return nil
     }
@@ -38,12 +40,12 @@ struct FlashSizes {
   }
 
   /// Queries, keys and values.
-  var forwardByteCount: Int { (Self.tile + 2 * keys) * pitch }
-  /// Queries and their gradients, and stages of keys and values.
-  var queryGradientByteCount: Int { (2 * Self.tile + 2 * stages * gradientKeys) * pitch }
+  var forwardByteCount: Int { (queryTile + 2 * keys) * pitch }
+  /// Queries and their gradients, keys and values.
+  var queryGradientByteCount: Int { (2 * queryTile + 2 * gradientKeys) * pitch }
   /// Keys and values, and stages of queries and their gradients with two numbers of each row.
   var keyGradientByteCount: Int {
-    (2 * Self.tile + 2 * stages * queries) * pitch + stages * 2 * queries * 4
+    (2 * Self.keyTile + 2 * stages * queries) * pitch + stages * 2 * queries * 4
   }
   /// The most that one of the two kernels of the gradients needs.
   var backwardByteCount: Int { max(queryGradientByteCount, keyGradientByteCount) }

@@ -99,7 +99,7 @@ extension OpCases {
     }
     let heads = [
       (1, 1, 2, 1), (3, 2, 8, 4), (5, 3, 17, 4), (4, 1, 34, 17), (1, 2, 40, 16), (0, 2, 4, 2),
-      (33, 5, 128, 64),
+      (33, 5, 128, 64), (2, 3, 132, 66), (3, 2, 256, 128), (2, 1, 260, 130),
     ]
     for (rows, heads, dim, half) in heads {
       for inverse in [false, true] {
@@ -127,8 +127,9 @@ extension OpCases {
       (1, 1, 1, 1, nil), (1, 4, 2, 8, nil), (3, 2, 1, 5, nil), (17, 4, 2, 17, nil),
       (9, 6, 2, 3, [0, 1, 4, 4, 9]), (5, 3, 3, 8, [0, 1, 2, 3, 4, 5]), (0, 2, 1, 4, [0, 0]),
       (0, 2, 1, 4, [0]), (150, 2, 1, 16, [0, 133, 150]), (300, 4, 4, 8, nil),
-      // The head dims of models, over more than one tile of 64 rows.
+      // The head dims of models, over more than one tile of 64 or 128 rows.
       (150, 2, 1, 64, [0, 70, 71, 150]), (100, 2, 2, 128, [0, 13, 100]), (70, 2, 1, 256, nil),
+      (200, 2, 1, 64, nil), (180, 3, 1, 128, [0, 135, 180]),
     ]
     let whole = sizes.flatMap { s in
       [

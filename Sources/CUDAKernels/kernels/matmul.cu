@@ -70,8 +70,8 @@ template <class O> DEV void matmul_nt(const bf16 *a, const bf16 *b, O *c, Produc
       const int r = i >> 2, k = (i & 3) * 8;
       const bool in = k0 + k < p.k;
       const int m = m0 + r, n = n0 + r;
-      cp_async_16(&sa[stage][r * P + k], a + (in && m < p.m ? int64_t(m) * p.lda + k0 + k : 0), in && m < p.m);
-      cp_async_16(&sb[stage][r * P + k], b + (in && n < p.n ? int64_t(n) * p.ldb + k0 + k : 0), in && n < p.n);
+      cp_async_16(shared_address(&sa[stage][r * P + k]), a + (in && m < p.m ? int64_t(m) * p.lda + k0 + k : 0), in && m < p.m);
+      cp_async_16(shared_address(&sb[stage][r * P + k]), b + (in && n < p.n ? int64_t(n) * p.ldb + k0 + k : 0), in && n < p.n);
     }
     cp_async_commit();
   };
@@ -90,11 +90,11 @@ template <class O> DEV void matmul_nt(const bf16 *a, const bf16 *b, O *c, Produc
 #pragma unroll
     for (int k = 0; k < KS; k += 16) {
       uint32_t fa[4];
-      ldmatrix_x4(fa, ta + (warp * 16 + (lane & 15)) * P + k + (lane >> 4) * 8);
+      ldmatrix_x4(fa, shared_address(ta + (warp * 16 + (lane & 15)) * P + k + (lane >> 4) * 8));
 #pragma unroll
       for (int n = 0; n < 8; n += 2) {
         uint32_t fb[4];
-        ldmatrix_x4(fb, tb + (n * 8 + (lane & 7) + (lane >> 4) * 8) * P + k + ((lane >> 3) & 1) * 8);
+        ldmatrix_x4(fb, shared_address(tb + (n * 8 + (lane & 7) + (lane >> 4) * 8) * P + k + ((lane >> 3) & 1) * 8));
         mma_16x8x16(acc[n], fa, fb[0], fb[1]);
         mma_16x8x16(acc[n + 1], fa, fb[2], fb[3]);
       }

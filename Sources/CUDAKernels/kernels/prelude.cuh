@@ -51,7 +51,9 @@ DEV float add_rn(float a, float b) { return __fadd_rn(a, b); }
 DEV double mul_rn(double a, double b) { return __dmul_rn(a, b); }
 DEV double add_rn(double a, double b) { return __dadd_rn(a, b); }
 
-DEV uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+/// Where something lies in shared memory, counted in bytes: constants added to it become part of an instruction.
+typedef uint32_t SharedAddress;
+DEV SharedAddress shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 /// D = A·B + D, 16×8×16, bfloat16 operands, float32 sums, one warp.
 DEV void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
@@ -60,27 +62,30 @@ DEV void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 /// Four 8×8 matrices from shared memory; lane l gives the row l mod 8 of matrix l / 8.
-DEV void ldmatrix_x4(uint32_t (&r)[4], const void *row) {
+DEV void ldmatrix_x4(uint32_t (&r)[4], SharedAddress row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
 /// The same, each matrix transposed.
-DEV void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
+DEV void ldmatrix_x4_trans(uint32_t (&r)[4], SharedAddress row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
 /// 16-byte asynchronous copy from global to shared memory; writes zeros when it is not valid.
-DEV void cp_async_16(void *dst, const void *src, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(dst)), "l"(src),
+DEV void cp_async_16(SharedAddress dst, const void *src, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"(src),
                "r"(valid ? 16 : 0)
                : "memory");
 }
 DEV void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits for all copies of this thread but the last N groups.
 template <int N> DEV void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+/// Waits for all copies of this thread.
+DEV void cp_async_wait_all() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 #endif  // __CUDACC_RTC__; the emulator's emulation.h, included before, has the other bodies
 
