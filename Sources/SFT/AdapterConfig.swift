@@ -138,6 +138,10 @@ public struct AdapterConfig: Sendable, Hashable {
 
   /// Settings that change the mathematics and are not computed here.
   private static func refuseUnsupported(_ object: JSONObject, _ path: String) throws(AdapterError) {
+    if object["peft_type"] == nil, object["fine_tune_type"] != nil {
+      throw .config(
+        path: path, problem: "is of mlx-lm's form (convert-adapter --to peft makes PEFT's of it)")
+    }
     if let type = object["peft_type"], type.stringValue != "LORA" {
       throw .config(path: path, problem: "peft_type is \(type.serialized()), expected \"LORA\"")
     }

@@ -15,6 +15,10 @@ extension LearningRateSchedule.Coefficients {
         guard let number = value.doubleValue else { throw wrong("a number") }
         return number
       }
+      func steps() throws(TrainingError) -> Int {
+        guard let steps = value.integerValue, steps >= 0 else { throw wrong("0 or more") }
+        return steps
+      }
       func slope() throws(TrainingError) -> LearningRateSchedule.Slope {
         guard let text = value.stringValue, let slope = LearningRateSchedule.Slope(rawValue: text)
         else { throw wrong("linear, cosine or 1-sqrt") }
@@ -29,12 +33,11 @@ extension LearningRateSchedule.Coefficients {
       case "timescale": timescale = try number()
       case "decay_type": decayType = try slope()
       case "warmup_type": warmupType = try slope()
-      case "num_decay_steps":
-        guard let steps = value.integerValue, steps >= 0 else { throw wrong("0 or more") }
-        numDecaySteps = steps
+      case "num_decay_steps": numDecaySteps = try steps()
+      case "num_stable_steps": numStableSteps = try steps()
       default:
         throw wrong(
-          "one of num_cycles, min_lr, min_lr_rate, min_lr_ratio, lr_end, power, timescale, num_decay_steps, decay_type, warmup_type"
+          "one of num_cycles, min_lr, min_lr_rate, min_lr_ratio, lr_end, power, timescale, num_decay_steps, num_stable_steps, decay_type, warmup_type"
         )
       }
     }

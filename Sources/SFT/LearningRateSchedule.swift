@@ -19,6 +19,22 @@ public struct LearningRateSchedule: Sendable, Hashable {
     case inverseSqrt = "inverse_sqrt"
     /// Up, level, down.
     case warmupStableDecay = "warmup_stable_decay"
+
+    /// The coefficients that this shape has, by transformers' names.
+    var coefficients: [String] {
+      switch self {
+      case .linear, .constant, .constantWithWarmup: []
+      case .cosine, .cosineWithRestarts: ["num_cycles"]
+      case .cosineWithMinLR: ["min_lr", "min_lr_rate", "num_cycles"]
+      case .polynomial: ["lr_end", "power"]
+      case .inverseSqrt: ["timescale"]
+      case .warmupStableDecay:
+        [
+          "num_decay_steps", "num_stable_steps", "decay_type", "warmup_type", "min_lr_ratio",
+          "num_cycles",
+        ]
+      }
+    }
   }
 
   /// Coefficients that only some shapes have; nil means the shape's default.
@@ -27,14 +43,16 @@ public struct LearningRateSchedule: Sendable, Hashable {
     public var numCycles: Double?
     /// The lowest rate, absolute (`cosine_with_min_lr`).
     public var minLR: Double?
-    /// The lowest rate as a share of the peak (`cosine_with_min_lr`, `warmup_stable_decay`).
+    /// The lowest rate as a share of the peak (`cosine_with_min_lr`; `warmup_stable_decay`, as `min_lr_ratio`).
     public var minLRRate: Double?
     /// The last rate, absolute, and the exponent (`polynomial`).
     public var lrEnd: Double?
     /// The exponent (`polynomial`).
     public var power: Double?
-    /// Steps of decay and the shapes of both slopes (`warmup_stable_decay`).
+    /// Steps of decay (`warmup_stable_decay`); nil for all that warm-up and the level part leave.
     public var numDecaySteps: Int?
+    /// Steps at the peak (`warmup_stable_decay`); nil for what warm-up and decay leave.
+    public var numStableSteps: Int?
     /// The shape of the decay (`warmup_stable_decay`).
     public var decayType: Slope?
     /// The shape of the warm-up (`warmup_stable_decay`).
@@ -45,7 +63,9 @@ public struct LearningRateSchedule: Sendable, Hashable {
     /// The shape's defaults.
     public init() {}
 
-    func validate() throws(TrainingError) {
+    /// Throws for values out of range, and for coefficients that `kind` does not have.
+    func validate(for kind: Kind) throws(TrainingError) {
+      try requireCoefficients(of: kind)
       for (name, value) in [
         ("num_cycles", numCycles), ("min_lr", minLR), ("min_lr_rate", minLRRate),
         ("lr_end", lrEnd), ("power", power), ("timescale", timescale),
@@ -64,10 +84,41 @@ public struct LearningRateSchedule: Sendable, Hashable {
         throw .invalidSetting(
           name: "lr_scheduler_kwargs.num_cycles", value: "\(numCycles)", expected: "at most 1e6")
       }
-      if let numDecaySteps, !(0...(1 << 53)).contains(numDecaySteps) {
+      for (name, steps) in [
+        ("num_decay_steps", numDecaySteps), ("num_stable_steps", numStableSteps),
+      ] {
+        if let steps, !(0...(1 << 53)).contains(steps) {
+          throw .invalidSetting(
+            name: "lr_scheduler_kwargs.\(name)", value: "\(steps)", expected: "0 or more")
+        }
+      }
+    }
+
+    /// A coefficient of another shape would be passed over without a word; transformers refuses it as well.
+    private func requireCoefficients(of kind: Kind) throws(TrainingError) {
+      let isStable = kind == .warmupStableDecay
+      let all: [(name: String, value: String?)] = [
+        ("num_cycles", numCycles.map { "\($0)" }), ("min_lr", minLR.map { "\($0)" }),
+        (isStable ? "min_lr_ratio" : "min_lr_rate", minLRRate.map { "\($0)" }),
+        ("lr_end", lrEnd.map { "\($0)" }), ("power", power.map { "\($0)" }),
+        ("timescale", timescale.map { "\($0)" }),
+        ("num_decay_steps", numDecaySteps.map { "\($0)" }),
+        ("num_stable_steps", numStableSteps.map { "\($0)" }),
+        ("decay_type", decayType?.rawValue), ("warmup_type", warmupType?.rawValue),
+      ]
+      let known = kind.coefficients
+      for (name, value) in all {
+        guard let value, !known.contains(name) else { continue }
+        let expected = known.isEmpty ? "no coefficients" : "one of " + known.joined(separator: ", ")
         throw .invalidSetting(
-          name: "lr_scheduler_kwargs.num_decay_steps", value: "\(numDecaySteps)",
-          expected: "0 or more")
+          name: "lr_scheduler_kwargs.\(name)", value: value,
+          expected: "\(expected) with \(kind.rawValue)")
+      }
+      if kind == .cosineWithMinLR, (minLR == nil) == (minLRRate == nil) {
+        throw .invalidSetting(
+          name: "lr_scheduler_kwargs",
+          value: minLR == nil ? "without a lowest rate" : "with both min_lr and min_lr_rate",
+          expected: "either min_lr or min_lr_rate with \(kind.rawValue)")
       }
     }
   }
@@ -135,8 +186,9 @@ public struct LearningRateSchedule: Sendable, Hashable {
   private func warmupStableDecay(_ step: Int) -> Double {
     let lowest = coefficients.minLRRate ?? 0
     func scaled(_ factor: Double) -> Double { max(0, factor * (1 - lowest) + lowest) }
-    let decay = coefficients.numDecaySteps ?? max(0, total - warmup)
-    let stable = total - warmup - decay
+    let decay =
+      coefficients.numDecaySteps ?? max(0, total - warmup - (coefficients.numStableSteps ?? 0))
+    let stable = coefficients.numStableSteps ?? total - warmup - decay
     if step < warmup {
       let progress = Double(step) / Double(max(1, warmup))
       switch coefficients.warmupType ?? .linear {

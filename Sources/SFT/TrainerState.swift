@@ -49,7 +49,9 @@ package struct TrainerState: Sendable {
     loggingSteps = config.loggingSteps.steps(of: totalSteps)
     saveSteps = config.saveSteps.steps(of: totalSteps)
     batchSize = config.perDeviceTrainBatchSize
-    epochs = config.numTrainEpochs
+    epochs =
+      config.maxSteps.map { (Double($0) / Double(max(1, stepsPerEpoch))).rounded(.up) }
+      ?? config.numTrainEpochs
     outputDir = config.outputDir
     evalSteps =
       config.evalStrategy == .steps ? config.evaluationInterval.steps(of: totalSteps) : nil

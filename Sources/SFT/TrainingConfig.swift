@@ -90,6 +90,9 @@ public struct TrainingConfig: Sendable, Hashable {
   /// The defaults: the one place where they stand.
   public static let defaults = TrainingConfig(outputDir: "")
 
+  /// Tokens that the longest row may have: two, the least that a model learns from, or more.
+  public static let maxSeqLengths = 2...(1 << 24)
+
   /// The defaults, with a folder for the results.
   public init(outputDir: String) { self.outputDir = outputDir }
 
@@ -135,8 +138,10 @@ public struct TrainingConfig: Sendable, Hashable {
       (neftuneNoiseAlpha ?? 0).isFinite && neftuneNoiseAlpha ?? 0 >= 0, "neftune_noise_alpha",
       "\(neftuneNoiseAlpha ?? 0)", "0 or more")
     try require(!maxGradNorm.isNaN, "max_grad_norm", "\(maxGradNorm)", "a number")
+    let lengths = Self.maxSeqLengths
     try require(
-      (2...(1 << 24)).contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)", "2 to 16777216")
+      lengths.contains(maxSeqLength), "max_seq_length", "\(maxSeqLength)",
+      "\(lengths.lowerBound) to \(lengths.upperBound)")
     try require(loggingSteps.isValid, "logging_steps", "\(loggingSteps)", Self.interval)
     try require(saveSteps.isValid, "save_steps", "\(saveSteps)", Self.interval)
     try require(saveTotalLimit ?? 1 > 0, "save_total_limit", "\(saveTotalLimit ?? 0)", "1 or more")
@@ -144,7 +149,7 @@ public struct TrainingConfig: Sendable, Hashable {
       try require(budget > 0, "memory_budget", "\(budget)", "more than 0")
     }
     try validateEvaluation(require)
-    try lrSchedulerKwargs.validate()
+    try lrSchedulerKwargs.validate(for: lrSchedulerType)
     // Schedules that end at a rate of their own are shares of the peak, which then must be above it.
     let lowest: Double? =
       switch lrSchedulerType {

@@ -12,6 +12,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
   case nothingToTrain(rows: Int)
   /// A trained tensor got no gradient in the first step.
   case noGradient(key: String)
+  /// All adapters' B got gradients of 0 in the first step.
+  case noAdapterGradient
   /// The loss is not a number any more.
   case notFinite(step: Int, what: String, rows: [String])
   /// A step has made a trained number infinite or NaN; nothing of it is written.
@@ -46,6 +48,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
       "none of the \(rows) rows has a trained token within max_seq_length: raise it, or check the data with `qwen-sft data check`"
     case .noGradient(let key):
       "\(key) got no gradient in the first step: it would never change (is it part of the model's forward pass?)"
+    case .noAdapterGradient:
+      "the gradients of all adapters are 0 in the first step: they would never change (is lora_alpha 0, or are the weights behind them?)"
     case .predictionNotFinite(let place):
       "\(place): the model's log-probabilities are not finite numbers (are its weights, or the adapter's, damaged?)"
     case .notFinite(let step, let what, let rows):

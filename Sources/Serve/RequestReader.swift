@@ -88,7 +88,13 @@ struct RequestReader: Sendable {
       if let parts = message["content"]?.arrayValue {
         message["content"] = .string(try text(of: parts, "messages[\(index)].content"))
       }
-      if message["content"] == nil || message["content"] == .null { message["content"] = "" }
+      if (message["content"] ?? .null) == .null {
+        // An answer that only calls tools has no content.
+        guard message["role"] == "assistant" else {
+          throw .invalid("messages", "messages[\(index)].content is missing")
+        }
+        message["content"] = ""
+      }
       result.append(.object(message))
     }
     return result

@@ -137,6 +137,23 @@ struct DemoRunTests {
     #expect(stopped["text"] == expected["text"] && stopped["text"]?.stringValue?.isEmpty == false)
   }
 
+  @Test(
+    "a generation_config.json that makes no sense is one line with the key",
+    arguments: [
+      #"{"temperature": -3}"#, #"{"top_p": "x"}"#, #"{"repetition_penalty": 0}"#,
+      #"{"eos_token_id": "a"}"#, #"{"eos_token_id": [5, -1]}"#, #"[]"#, #"{"top_k": 1e300}"#,
+    ])
+  func recommendations(_ text: String) throws {
+    let model = try program.folder.copy("Fixtures/demo-model", to: "model")
+    let file = model.appendingPathComponent("generation_config.json")
+    try Data(text.utf8).write(to: file)
+    let outcome = try program.run("serve --model model --port 0")
+    #expect(outcome.code == 1 && outcome.faults.count == 1, "\(outcome.errors)")
+    let key = text.split(separator: "\"").dropFirst().first ?? "expected an object"
+    #expect(
+      outcome.errors.contains("generation_config.json: \(key)"), "\(outcome.errors)")
+  }
+
   @Test("a file of conversations is answered in its order, alike in batches of any size")
   func batches() throws {
     let sample = Program.packageRoot.appendingPathComponent("Fixtures/sample.jsonl").path

@@ -154,6 +154,9 @@ struct ExportCommandTests {
       let run = try program.run("convert-adapter --adapter \(from) --to \(form) --output_dir \(to)")
       #expect(run.code == 0 && run.output.isEmpty, "\(run.errors)")
     }
+    let foreign = try program.run("chat --adapter m --prompt Hi")
+    #expect(foreign.code == 1 && foreign.faults.count == 1)
+    #expect(foreign.errors.contains("convert-adapter --to peft"), "\(foreign.errors)")
     try program.folder.write("mine", to: "other/adapter_config.json")
     for (options, word) in [
       ("--output_dir other", "--overwrite_output_dir"), ("--output_dir out", "which is read"),

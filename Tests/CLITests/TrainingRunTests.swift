@@ -45,6 +45,10 @@ struct TrainingRunTests {
     ("--sample_every 5", "--sample_every: expected --sample_prompts"),
     ("--sample_every 0 --sample_prompts x.txt", "--sample_every: expected 1 or more"),
     ("--save_total_limit 0", "--save_total_limit: expected 1 or more"),
+    (
+      "--lr_scheduler_kwargs {\"power\":2}", "--lr_scheduler_kwargs.power: expected no coefficients"
+    ),
+    ("--lr_scheduler_type cosine_with_min_lr", "expected either min_lr or min_lr_rate"),
     ("--lr_scheduler_kwargs [1]", "--lr_scheduler_kwargs: expected a JSON object"),
     ("--packing=perhaps", "expected true or false"),
     ("--sample_prompt x", "did you mean '--sample_prompts'?"),
@@ -59,6 +63,19 @@ struct TrainingRunTests {
     #expect(outcome.faults.count == 1 && outcome.output.isEmpty)
     #expect(outcome.errors.contains(expected), "\(outcome.errors)")
     #expect(!FileManager.default.fileExists(atPath: program.folder.url("out").path))
+  }
+
+  @Test("warm-up as a share of all steps, and epochs counted from the steps asked for")
+  func warmup() throws {
+    let run = try program.run(
+      "train --output_dir out --max_steps 4 --lora_r 2 --gradient_accumulation_steps 32 "
+        + "--warmup_steps 0.3 --logging_steps 1")
+    #expect(run.code == 0, "\(run.errors)")
+    let state = try JSON.parse(
+      String(contentsOf: program.folder.url("out/trainer_state.json"), encoding: .utf8))
+    let rates = state["log_history"]?.arrayValue?.compactMap { $0["learning_rate"]?.doubleValue }
+    #expect(rates == [0, 1e-4, 2e-4, 1e-4], "\(rates ?? [])")
+    #expect(state["num_train_epochs"] == 2, "\(state["epoch"] ?? .null)")
   }
 
   @Test("evaluation, samples and the best checkpoint in one run")
@@ -111,6 +128,14 @@ struct TrainingRunTests {
     let outcome = try program.run(base + "3 --resume_from_checkpoint true")
     #expect(outcome.code == 0)
     #expect(outcome.errors.contains("out/checkpoint-2 is of another run"), "\(outcome.errors)")
+  }
+
+  @Test("a checkpoint that is not there is one line with its path")
+  func absentCheckpoint() throws {
+    let outcome = try program.run(
+      "train --output_dir out --lora_r 2 --max_steps 2 --resume_from_checkpoint nowhere")
+    #expect(outcome.code == 1 && outcome.faults.count == 1)
+    #expect(outcome.errors.contains("nowhere: expected the folder of"), "\(outcome.errors)")
   }
 
   @Test("a resumed run with another setting is one line with both values")

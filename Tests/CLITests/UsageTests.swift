@@ -26,7 +26,7 @@ struct UsageTests {
       ("devices --device cuda:+1", "cuda:+1"),
       ("devices stray", "stray"),
       ("tokenize --skip_special_tokens", "--decode"),
-      ("data check --max_seq_length 0", "expected at least 1, found 0"),
+      ("data check --max_seq_length 1", "expected 2 to 16777216, found 1"),
       ("data render --template_kwargs [1]", "expected a JSON object"),
       ("data render --template_kwargs {", "expected a JSON object"),
       ("data preview --index -2", "expected 0 or more, found -2"),

@@ -173,7 +173,7 @@ struct EvaluationTests {
     ("learning_rate", { $0.learningRate = 0.5 }), ("seed", { $0.seed = 43 }),
     ("warmup_steps", { $0.warmupSteps = 3 }), ("packing", { $0.packing = true }),
     ("gradient_accumulation_steps", { $0.gradientAccumulationSteps = 1 }),
-    ("lr_scheduler_kwargs", { $0.lrSchedulerKwargs.minLR = 1e-5 }),
+    ("lr_scheduler_kwargs", { $0.lrSchedulerKwargs.numCycles = 1 }),
     ("max_grad_norm", { $0.maxGradNorm = 2 }), ("shuffle", { $0.shuffle = false }),
   ]
 
@@ -182,9 +182,14 @@ struct EvaluationTests {
   {
     try withTemporaryFolder { folder in
       let output = folder + "/out"
-      _ = try run(output, stop: { if case .saved(_, 4) = $0 { true } else { false } })
+      let cosine = { @Sendable (config: inout TrainingConfig) in config.lrSchedulerType = .cosine }
+      _ = try run(
+        output, configure: cosine, stop: { if case .saved(_, 4) = $0 { true } else { false } })
       do {
-        _ = try run(output, resume: true, configure: change)
+        _ = try run(output, resume: true) {
+          cosine(&$0)
+          change(&$0)
+        }
         Issue.record("the run should have been refused")
       } catch let error as TrainingError {
         guard case .settingChanged(_, let found, let saved, let current) = error else {

@@ -40,6 +40,36 @@ struct ScheduleTests {
     }
   }
 
+  @Test(
+    "coefficients of another shape, and too few or too many of its own, are errors as in transformers",
+    arguments: [
+      (LearningRateSchedule.Kind.linear, #"{"power": 2}"#), (.constant, #"{"power": 3}"#),
+      (.cosine, #"{"min_lr": 1e-4}"#), (.cosineWithRestarts, #"{"lr_end": 0}"#),
+      (.inverseSqrt, #"{"power": 2}"#), (.polynomial, #"{"num_cycles": 1}"#),
+      (.warmupStableDecay, #"{"min_lr": 1e-5}"#), (.cosineWithMinLR, "{}"),
+      (.cosineWithMinLR, #"{"num_cycles": 1}"#),
+      (.cosineWithMinLR, #"{"min_lr": 1e-4, "min_lr_rate": 0.1}"#),
+    ])
+  func mismatch(_ kind: LearningRateSchedule.Kind, _ kwargs: String) throws {
+    var config = TrainingConfig(outputDir: "out")
+    config.lrSchedulerType = kind
+    config.lrSchedulerKwargs = try .init(json: try #require(JSON.parse(kwargs).objectValue))
+    let error = #expect(throws: TrainingError.self) { try config.validate() }
+    #expect(error?.description.contains(kind.rawValue) == true, "\(error?.description ?? "")")
+  }
+
+  @Test("steps at the peak are taken by their number, as in transformers")
+  func stableSteps() throws {
+    // get_wsd_schedule of transformers 5 with 2 steps of warm-up, 1 at the peak and 4 of decay, of 6 in all.
+    let schedule = LearningRateSchedule(
+      .warmupStableDecay, peak: 1, warmup: 2, total: 6,
+      coefficients: try .init(json: ["num_stable_steps": 1, "num_decay_steps": 4]))
+    let expected = [0, 0.5, 1, 1, 0.853553390593273737, 0.5, 0.146446609406726263, 0]
+    for (step, factor) in expected.enumerated() {
+      #expect(abs(schedule.factor(step: step) - factor) < 1e-15, "step \(step)")
+    }
+  }
+
   @Test("settings that would make the rate no number, or overflow, are errors")
   func hostileSettings() {
     func expectFault(
@@ -54,15 +84,22 @@ struct ScheduleTests {
     expectFault {
       ($0.lrSchedulerType, $0.learningRate, $0.lrSchedulerKwargs.minLR) = (.cosineWithMinLR, 0, 0)
     }
-    expectFault { $0.lrSchedulerKwargs.timescale = 0 }
-    expectFault { $0.lrSchedulerKwargs.numCycles = 1e308 }
-    expectFault { $0.lrSchedulerKwargs.numDecaySteps = -1 }
-    expectFault { $0.lrSchedulerKwargs.numDecaySteps = .max }
+    expectFault { ($0.lrSchedulerType, $0.lrSchedulerKwargs.timescale) = (.inverseSqrt, 0) }
+    expectFault { ($0.lrSchedulerType, $0.lrSchedulerKwargs.numCycles) = (.cosine, 1e308) }
+    for count in [-1, Int.max] {
+      expectFault {
+        ($0.lrSchedulerType, $0.lrSchedulerKwargs.numDecaySteps) = (.warmupStableDecay, count)
+      }
+      expectFault {
+        ($0.lrSchedulerType, $0.lrSchedulerKwargs.numStableSteps) = (.warmupStableDecay, count)
+      }
+    }
     expectFault { $0.warmupSteps = .max }
     for kind in LearningRateSchedule.Kind.allCases {
       var config = TrainingConfig(outputDir: "out")
       config.lrSchedulerType = kind
-      config.lrSchedulerKwargs.numDecaySteps = 1 << 53
+      if kind == .warmupStableDecay { config.lrSchedulerKwargs.numDecaySteps = 1 << 53 }
+      if kind == .cosineWithMinLR { config.lrSchedulerKwargs.minLR = 0 }
       #expect(throws: Never.self) { try config.validate() }
       let schedule = LearningRateSchedule(
         kind, peak: 1, warmup: 1 << 53, total: 3, coefficients: config.lrSchedulerKwargs)

@@ -59,27 +59,44 @@ enum Session {
   /// How tokens are chosen where a request says nothing: as generation_config.json has it, else as OpenAI does.
   static func samplingDefaults(_ folder: String) throws -> SamplingOptions {
     let config = try generationConfig(folder)
-    func number(_ key: String, _ range: ClosedRange<Double>) -> Double? {
-      config[key]?.doubleValue.flatMap { range.contains($0) ? $0 : nil }
+    func number(_ key: String, _ range: ClosedRange<Double>) throws(CLIError) -> Double? {
+      guard let value = config[key], value != .null else { return nil }
+      guard let number = value.doubleValue, range.contains(number) else {
+        throw refusal(
+          folder, "\(key): expected a number from \(range.lowerBound) to \(range.upperBound)", value
+        )
+      }
+      return number
     }
     var options = SamplingOptions(temperature: 1, topP: 1, topK: 0)
-    options.temperature =
-      config["do_sample"] == false ? 0 : number("temperature", 0...100) ?? options.temperature
-    options.topP = number("top_p", 0...1) ?? options.topP
-    options.topK = number("top_k", 0...1e9).map { Int($0) } ?? options.topK
-    options.minP = number("min_p", 0...1) ?? options.minP
+    options.temperature = try number("temperature", 0...100) ?? options.temperature
+    options.topP = try number("top_p", 0...1) ?? options.topP
+    options.topK = try number("top_k", 0...1e9).map { Int($0) } ?? options.topK
+    options.minP = try number("min_p", 0...1) ?? options.minP
     options.repetitionPenalty =
-      number("repetition_penalty", 0.01...100) ?? options.repetitionPenalty
+      try number("repetition_penalty", 0.01...100) ?? options.repetitionPenalty
+    if config["do_sample"] == false { options.temperature = 0 }
     return options
   }
 
   /// generation_config.json; empty where there is none.
-  private static func generationConfig(_ folder: String) throws -> JSON {
+  private static func generationConfig(_ folder: String) throws(CLIError) -> JSON {
     let path = FileSystem.join(folder, "generation_config.json")
     guard FileSystem.kind(of: path) == .file else { return .object([:]) }
-    do { return try JSON.parse(FileSystem.readFile(path)) } catch {
-      throw CLIError.argument(option: "model", problem: "\(path): \(error)")
+    let json: JSON
+    do { json = try JSON.parse(FileSystem.readFile(path, maximumByteCount: 1 << 24)) } catch {
+      throw .argument(option: "model", problem: "\(path): \(error)")
     }
+    guard case .object = json else {
+      throw .argument(option: "model", problem: "\(path): expected an object")
+    }
+    return json
+  }
+
+  /// What is said of a value in generation_config.json that makes no sense.
+  private static func refusal(_ folder: String, _ expected: String, _ value: JSON) -> CLIError {
+    let path = FileSystem.join(folder, "generation_config.json")
+    return .argument(option: "model", problem: "\(path): \(expected), found \(value.serialized())")
   }
 
   /// Ids that end an answer: those of generation_config.json, config.json, `<|im_end|>` and `<|endoftext|>`.
@@ -94,8 +111,12 @@ enum Session {
   {
     var ids = Set(config.eosTokenIDs.map { Int32($0) })
     let eos = try generationConfig(folder)["eos_token_id"] ?? .null
-    for id in eos.arrayValue ?? [eos] {
-      if let number = id.integerValue, let small = Int32(exactly: number) { ids.insert(small) }
+    for id in eos.arrayValue ?? (eos == .null ? [] : [eos]) {
+      guard let number = id.integerValue, let small = Int32(exactly: number), small >= 0 else {
+        throw refusal(
+          folder, "eos_token_id: expected the number of a token, or a list of some", eos)
+      }
+      ids.insert(small)
     }
     for token in ["<|im_end|>", "<|endoftext|>"] {
       if let id = tokenizer.tokenID(for: token) { ids.insert(id) }

@@ -25,8 +25,11 @@ struct DataOptions: ParsableArguments {
   var maxSeqLength: Int?
 
   mutating func validate() throws {
-    if let maxSeqLength, maxSeqLength < 1 {
-      throw ValidationError("--max_seq_length: expected at least 1, found \(maxSeqLength)")
+    if let maxSeqLength, !TrainingConfig.maxSeqLengths.contains(maxSeqLength) {
+      let range = TrainingConfig.maxSeqLengths
+      throw ValidationError(
+        "--max_seq_length: expected \(range.lowerBound) to \(range.upperBound), found \(maxSeqLength)"
+      )
     }
   }
 

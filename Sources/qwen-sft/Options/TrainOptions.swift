@@ -34,8 +34,8 @@ struct TrainOptions: ParsableArguments {
     help: ArgumentHelp("Coefficients of the schedule, as a JSON object.", valueName: "json"))
   var lrSchedulerKwargs: String?
 
-  @Option(help: ArgumentHelp("Steps of warm-up.", valueName: "n"))
-  var warmupSteps = TrainingConfig.defaults.warmupSteps
+  @Option(help: ArgumentHelp("Steps of warm-up, or a share of all steps below 1.", valueName: "n"))
+  var warmupSteps = WarmupLength.steps(TrainingConfig.defaults.warmupSteps)
 
   @Option(help: ArgumentHelp("Warm-up as a share of all steps.", valueName: "share"))
   var warmupRatio = TrainingConfig.defaults.warmupRatio
@@ -258,8 +258,12 @@ struct TrainOptions: ParsableArguments {
         throw ValidationError("--\(error.description)")
       }
     }
-    config.warmupSteps = warmupSteps
-    config.warmupRatio = warmupRatio
+    switch warmupSteps {
+    case .steps(let count):
+      config.warmupSteps = count
+      config.warmupRatio = warmupRatio
+    case .share(let share): config.warmupRatio = share
+    }
     config.weightDecay = weightDecay
     config.optim = optim
     config.adamBeta1 = adamBeta1
@@ -288,6 +292,33 @@ struct TrainOptions: ParsableArguments {
     config.earlyStoppingPatience = earlyStoppingPatience
     config.sampleEvery = sampleEvery
     return config
+  }
+}
+
+/// How long the learning rate warms up: transformers' `warmup_steps`.
+enum WarmupLength: ExpressibleByArgument, CustomStringConvertible {
+  case steps(Int)
+  /// A share of all steps, rounded up.
+  case share(Double)
+
+  /// Whole numbers and shares between 0 and 1; the settings' own check names the option of those out of range.
+  init?(argument: String) {
+    if let count = Int(argument) {
+      self = .steps(count)
+    } else if let value = Double(argument), value > 0, value < 1 {
+      self = .share(value)
+    } else if let value = Double(argument), let count = Int(exactly: value) {
+      self = .steps(count)
+    } else {
+      return nil
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .steps(let count): "\(count)"
+    case .share(let share): "\(share)"
+    }
   }
 }
 
