@@ -138,9 +138,15 @@ public struct AdapterConfig: Sendable, Hashable {
 
   /// Settings that change the mathematics and are not computed here.
   private static func refuseUnsupported(_ object: JSONObject, _ path: String) throws(AdapterError) {
-    if object["peft_type"] == nil, object["fine_tune_type"] != nil {
+    if object["peft_type"] == nil,
+      object["fine_tune_type"] != nil || object["lora_parameters"] != nil
+    {
+      let type = object["fine_tune_type"]?.stringValue ?? "lora"
       throw .config(
-        path: path, problem: "is of mlx-lm's form (convert-adapter --to peft makes PEFT's of it)")
+        path: path,
+        problem: "is of mlx-lm's form"
+          + (["lora", "dora"].contains(type)
+            ? " (convert-adapter --to peft makes PEFT's of it)" : ", of fine_tune_type \(type)"))
     }
     if let type = object["peft_type"], type.stringValue != "LORA" {
       throw .config(path: path, problem: "peft_type is \(type.serialized()), expected \"LORA\"")

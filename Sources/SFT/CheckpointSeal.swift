@@ -30,6 +30,20 @@ package enum CheckpointSeal {
       to: FileSystem.join(directory, fileName))
   }
 
+  /// Throws unless `directory` is a folder that was sealed.
+  package static func requireFolder(_ directory: String) throws(TrainingError) {
+    let found: String
+    switch FileSystem.kind(of: directory) {
+    case .folder:
+      if FileSystem.kind(of: FileSystem.join(directory, fileName)) == .file { return }
+      found = "one without \(fileName)"
+    case .file, .other: found = "a file"
+    case nil: found = "nothing"
+    }
+    throw .checkpoint(
+      path: directory, problem: "expected the folder of a checkpoint, found \(found)")
+  }
+
   /// Checks that the files of `directory` are those that were sealed.
   ///
   /// - Throws: ``TrainingError/checkpoint(path:problem:)`` naming the first that is not.

@@ -3,8 +3,11 @@
 public import OrderedJSON
 
 extension LearningRateSchedule.Coefficients {
-  /// Coefficients from an object with transformers' keys; an unknown key or a wrong type is an error.
-  public init(json object: JSONObject) throws(TrainingError) {
+  /// Coefficients from an object with transformers' keys; an unknown key, a wrong type and, where `kind` is given, a key that this shape
+  /// does not have are errors.
+  public init(json object: JSONObject, for kind: LearningRateSchedule.Kind? = nil)
+    throws(TrainingError)
+  {
     self.init()
     for (key, value) in object {
       func wrong(_ expected: String) -> TrainingError {
@@ -16,13 +19,18 @@ extension LearningRateSchedule.Coefficients {
         return number
       }
       func steps() throws(TrainingError) -> Int {
-        guard let steps = value.integerValue, steps >= 0 else { throw wrong("0 or more") }
+        guard let steps = value.integerValue, steps >= 0 else {
+          throw wrong("a whole number, 0 or more")
+        }
         return steps
       }
       func slope() throws(TrainingError) -> LearningRateSchedule.Slope {
         guard let text = value.stringValue, let slope = LearningRateSchedule.Slope(rawValue: text)
         else { throw wrong("linear, cosine or 1-sqrt") }
         return slope
+      }
+      if let kind, Self.names.contains(key), !kind.coefficients.contains(key) {
+        throw wrong(kind.expectedCoefficients)
       }
       switch key {
       case "num_cycles": numCycles = try number()
@@ -37,9 +45,12 @@ extension LearningRateSchedule.Coefficients {
       case "num_stable_steps": numStableSteps = try steps()
       default:
         throw wrong(
-          "one of num_cycles, min_lr, min_lr_rate, min_lr_ratio, lr_end, power, timescale, num_decay_steps, num_stable_steps, decay_type, warmup_type"
-        )
+          kind?.expectedCoefficients ?? "one of " + Self.names.sorted().joined(separator: ", "))
       }
     }
   }
+
+  /// All keys.
+  private static let names = Set(
+    LearningRateSchedule.Kind.allCases.flatMap(\.coefficients))
 }

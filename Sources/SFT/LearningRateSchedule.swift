@@ -35,6 +35,13 @@ public struct LearningRateSchedule: Sendable, Hashable {
         ]
       }
     }
+
+    /// The same as an expectation.
+    package var expectedCoefficients: String {
+      let names = coefficients
+      return (names.isEmpty ? "no coefficients" : "one of " + names.joined(separator: ", "))
+        + " with \(rawValue)"
+    }
   }
 
   /// Coefficients that only some shapes have; nil means the shape's default.
@@ -94,7 +101,8 @@ public struct LearningRateSchedule: Sendable, Hashable {
       }
     }
 
-    /// A coefficient of another shape would be passed over without a word; transformers refuses it as well.
+    /// A coefficient of another shape would be passed over without a word. transformers refuses it as well, but for the constant schedules,
+    /// with which it ignores all.
     private func requireCoefficients(of kind: Kind) throws(TrainingError) {
       let isStable = kind == .warmupStableDecay
       let all: [(name: String, value: String?)] = [
@@ -109,15 +117,13 @@ public struct LearningRateSchedule: Sendable, Hashable {
       let known = kind.coefficients
       for (name, value) in all {
         guard let value, !known.contains(name) else { continue }
-        let expected = known.isEmpty ? "no coefficients" : "one of " + known.joined(separator: ", ")
         throw .invalidSetting(
-          name: "lr_scheduler_kwargs.\(name)", value: value,
-          expected: "\(expected) with \(kind.rawValue)")
+          name: "lr_scheduler_kwargs.\(name)", value: value, expected: kind.expectedCoefficients)
       }
       if kind == .cosineWithMinLR, (minLR == nil) == (minLRRate == nil) {
         throw .invalidSetting(
           name: "lr_scheduler_kwargs",
-          value: minLR == nil ? "without a lowest rate" : "with both min_lr and min_lr_rate",
+          value: minLR == nil ? "neither" : "both",
           expected: "either min_lr or min_lr_rate with \(kind.rawValue)")
       }
     }

@@ -8,9 +8,7 @@ extension Trainer {
   /// - Throws: ``TrainingError/settingChanged(checkpoint:name:saved:current:)`` where the run is not the one that
   ///   the checkpoint is of. More or fewer steps than then are taken, with a notice.
   public func resume(from checkpoint: String) throws(TrainingError) {
-    guard FileSystem.kind(of: checkpoint) == .folder else {
-      throw .checkpoint(path: checkpoint, problem: "expected the folder of a checkpoint")
-    }
+    try CheckpointSeal.requireFolder(checkpoint)
     state = try store.restore(
       checkpoint, model: model, optimizer: optimizer, expecting: state, fingerprint: fingerprint,
       totalSteps: plan.totalSteps)

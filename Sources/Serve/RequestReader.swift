@@ -90,8 +90,12 @@ struct RequestReader: Sendable {
       }
       if (message["content"] ?? .null) == .null {
         // An answer that only calls tools has no content.
-        guard message["role"] == "assistant" else {
-          throw .invalid("messages", "messages[\(index)].content is missing")
+        guard message["role"] == "assistant", message["tool_calls"]?.arrayValue?.isEmpty == false
+        else {
+          throw .invalid(
+            "messages",
+            "messages[\(index)].content: expected text, found \(message["content"] == nil ? "nothing" : "null")"
+          )
         }
         message["content"] = ""
       }

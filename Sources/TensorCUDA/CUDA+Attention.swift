@@ -21,8 +21,10 @@ private struct AttentionArgument: BitwiseCopyable {
 extension CUDABackend: AttentionKernels {
   /// Rows of the other side that the general kernels have in shared memory at a time.
   private static let step = 32
-  /// Queries from which on the kernels on tensor cores are worth their tiles of 64 rows.
+  /// Queries from which on the kernels on tensor cores are worth their tiles, of which a warp takes 16 rows or 32.
   private static let flashQueryCount = 16
+  /// The scale from which on a score of -1e30 has a weight of 0.
+  private static let smallestFlashScale = 1e-20
   /// The largest head dim of the general kernels.
   private static let largestHeadDim = 256
 
@@ -83,13 +85,14 @@ extension CUDABackend: AttentionKernels {
   }
 
   /// The kernels on tensor cores for a call, nil where they do not take it: they need bfloat16, a head dim of their own, a
-  /// positive scale, addresses at multiples of 16 bytes, and so much shared memory a block. Of the 99 KB of GPUs that are not for data
+  /// scale with which -1e30, the score of the future, is still far below all others, addresses at multiples of 16 bytes, and so much shared memory a block. Of the 99 KB of GPUs that are not for data
   /// centres all take 64 and 128; of 256 forward does, and backward lacks 256 bytes.
   private func flash(
     _ dtype: DType, _ shape: AttentionShape, _ operands: [Operand],
     needing byteCount: (FlashSizes) -> Int
   ) -> FlashSizes? {
-    guard dtype == .bfloat16, shape.scale > 0, let sizes = FlashSizes(headDim: shape.headDim),
+    guard dtype == .bfloat16, shape.scale > Self.smallestFlashScale,
+      let sizes = FlashSizes(headDim: shape.headDim),
       byteCount(sizes) <= context.sharedMemoryPerBlock,
       operands.allSatisfy({ $0.address % 16 == 0 })
     else { return nil }

@@ -59,6 +59,8 @@ extension CUDABackend: RotaryKernels {
 
   private func requireTables(_ dtype: DType, _ rotation: Rotation) {
     requireFloat(dtype, "rotate")
+    let count = rotation.rows * rotation.heads * (rotation.headDim - rotation.half)
+    precondition(count <= UInt32.max, "rotate: \(count) pairs, at most \(UInt32.max)")
     precondition(
       rotation.cos.dtype == dtype.accumulation, "rotate: tables are \(rotation.cos.dtype.rawValue)")
   }

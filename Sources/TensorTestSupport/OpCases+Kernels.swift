@@ -129,7 +129,7 @@ extension OpCases {
       (0, 2, 1, 4, [0]), (150, 2, 1, 16, [0, 133, 150]), (300, 4, 4, 8, nil),
       // The head dims of models, over more than one tile of 64 or 128 rows.
       (150, 2, 1, 64, [0, 70, 71, 150]), (100, 2, 2, 128, [0, 13, 100]), (70, 2, 1, 256, nil),
-      (200, 2, 1, 64, nil), (180, 3, 1, 128, [0, 135, 180]),
+      (200, 2, 1, 64, nil), (180, 3, 1, 128, [0, 135, 180]), (150, 3, 1, 256, [0, 66, 67, 150]),
     ]
     let whole = sizes.flatMap { s in
       [
@@ -158,6 +158,10 @@ extension OpCases {
         attention(
           queries: 20, keys: 40, heads: 2, keyValueHeads: 1, headDim: 128,
           documents: [0, 9, 12, 40], keyOffset: 11),
+        attention(
+          queries: 150, keys: 190, heads: 2, keyValueHeads: 1, headDim: 128, keyOffset: 40),
+        attention(
+          queries: 100, keys: 140, heads: 2, keyValueHeads: 1, headDim: 256, keyOffset: 40),
         // Few queries: more rows than a kernel takes at once, head dims of whole vectors, documents.
         attention(queries: 1, keys: 67, heads: 16, keyValueHeads: 8, headDim: 128, keyOffset: 66),
         attention(queries: 3, keys: 30, heads: 14, keyValueHeads: 2, headDim: 64, keyOffset: 27),

@@ -142,6 +142,7 @@ struct DemoRunTests {
     arguments: [
       #"{"temperature": -3}"#, #"{"top_p": "x"}"#, #"{"repetition_penalty": 0}"#,
       #"{"eos_token_id": "a"}"#, #"{"eos_token_id": [5, -1]}"#, #"[]"#, #"{"top_k": 1e300}"#,
+      #"{"top_k": 20.5}"#, #"{"do_sample": "no"}"#,
     ])
   func recommendations(_ text: String) throws {
     let model = try program.folder.copy("Fixtures/demo-model", to: "model")

@@ -132,6 +132,7 @@ struct ServeTests {
       (["messages": [["role": "owner", "content": "a"]]], "messages"),
       (["messages": [["role": "user", "content": nil]]], "messages"),
       (["messages": [["role": "user"]]], "messages"),
+      (["messages": [["role": "user", "content": "a"], ["role": "assistant"]]], "messages"),
       (["temperature": -1], "temperature"), (["temperature": "hot"], "temperature"),
       (["top_p": 2], "top_p"), (["n": 0], "n"), (["n": 5], "n"), (["max_tokens": 0], "max_tokens"),
       (["stop": ["", "a"]], "stop"), (["logit_bias": ["99999": 1]], "logit_bias"),

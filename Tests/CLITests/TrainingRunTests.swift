@@ -48,6 +48,12 @@ struct TrainingRunTests {
     (
       "--lr_scheduler_kwargs {\"power\":2}", "--lr_scheduler_kwargs.power: expected no coefficients"
     ),
+    (
+      "--warmup_steps 1.5",
+      "--warmup_steps: expected 0 or more, or a share of all steps below 1, found"
+    ),
+    ("--warmup_steps -0.5", "--warmup_steps: expected 0 or more, or a share of all steps below 1"),
+    ("--warmup_steps 0.5 --warmup_ratio 0.9", "--warmup_steps: expected a number of steps beside"),
     ("--lr_scheduler_type cosine_with_min_lr", "expected either min_lr or min_lr_rate"),
     ("--lr_scheduler_kwargs [1]", "--lr_scheduler_kwargs: expected a JSON object"),
     ("--packing=perhaps", "expected true or false"),
@@ -65,17 +71,26 @@ struct TrainingRunTests {
     #expect(!FileManager.default.fileExists(atPath: program.folder.url("out").path))
   }
 
-  @Test("warm-up as a share of all steps, and epochs counted from the steps asked for")
+  @Test(
+    "warm-up as a share of all steps, from a recipe too, and epochs counted from the steps asked for"
+  )
   func warmup() throws {
     let run = try program.run(
-      "train --output_dir out --max_steps 4 --lora_r 2 --gradient_accumulation_steps 32 "
+      "train --output_dir out --max_steps 5 --lora_r 2 --gradient_accumulation_steps 32 "
         + "--warmup_steps 0.3 --logging_steps 1")
-    #expect(run.code == 0, "\(run.errors)")
-    let state = try JSON.parse(
-      String(contentsOf: program.folder.url("out/trainer_state.json"), encoding: .utf8))
-    let rates = state["log_history"]?.arrayValue?.compactMap { $0["learning_rate"]?.doubleValue }
-    #expect(rates == [0, 1e-4, 2e-4, 1e-4], "\(rates ?? [])")
-    #expect(state["num_train_epochs"] == 2, "\(state["epoch"] ?? .null)")
+    let again = try program.run("train --config out/recipe.yaml --output_dir again")
+    for (outcome, folder) in [(run, "out"), (again, "again")] {
+      #expect(outcome.code == 0, "\(outcome.errors)")
+      let state = try JSON.parse(
+        String(contentsOf: program.folder.url(folder + "/trainer_state.json"), encoding: .utf8))
+      let rates = state["log_history"]?.arrayValue?.compactMap { $0["learning_rate"]?.doubleValue }
+      #expect(rates?.count == 5)
+      for (rate, expected) in zip(rates ?? [], [0, 1e-4, 2e-4, 4e-4 / 3, 2e-4 / 3]) {
+        #expect(abs(rate - expected) < 1e-18, "\(rates ?? [])")
+      }
+      // Two steps an epoch.
+      #expect(state["num_train_epochs"] == 3, "\(state["epoch"] ?? .null)")
+    }
   }
 
   @Test("evaluation, samples and the best checkpoint in one run")
@@ -135,7 +150,9 @@ struct TrainingRunTests {
     let outcome = try program.run(
       "train --output_dir out --lora_r 2 --max_steps 2 --resume_from_checkpoint nowhere")
     #expect(outcome.code == 1 && outcome.faults.count == 1)
-    #expect(outcome.errors.contains("nowhere: expected the folder of"), "\(outcome.errors)")
+    #expect(
+      outcome.errors.contains("nowhere: expected the folder of a checkpoint, found nothing"),
+      "\(outcome.errors)")
   }
 
   @Test("a resumed run with another setting is one line with both values")

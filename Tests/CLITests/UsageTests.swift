@@ -47,8 +47,8 @@ struct UsageTests {
       ("train --max_steps 0", "--max_steps: expected 1 or more, found 0"),
       ("train --max_steps 9223372036854775807", "--max_steps: expected 2^40 or less"),
       (
-        "train --lr_scheduler_kwargs {\"power\":\"x\"}",
-        "--lr_scheduler_kwargs.power is"
+        "train --lr_scheduler_type polynomial --lr_scheduler_kwargs {\"power\":\"x\"}",
+        "--lr_scheduler_kwargs.power: expected a number, found \"x\""
       ),
       ("train --use_qlora --init_lora_weights pissa", "expected true or gaussian with --use_qlora"),
       ("plan --use_qlora --init_lora_weights olora", "expected true or gaussian with --use_qlora"),

@@ -166,6 +166,37 @@ struct ControlTests {
     }
   }
 
+  @Test("queries and keys that a first step cannot reach do not stop a run", arguments: [2, 3])
+  func secondTokens(_ length: Int) throws {
+    try withTemporaryFolder { folder in
+      var (_, config, _) = try TrainingParityTests().setUp("tiny-qwen3", folder + "/out")
+      config.maxSteps = 1
+      let directory = TrainingParityTests.fixtures + "/tiny-qwen3"
+      let model = try QwenModel.load(directory: directory)
+      let lora = LoRAConfig(rank: 2, alpha: 4, dropout: 0, targets: .names(["q_proj", "k_proj"]))
+      let paths = try model.injectLoRA(lora)
+      try model.initializeAdapters(lora.initialization, seed: 3)
+      // A second token sees one key while the first is all there is before it: what it is asked with makes no difference.
+      let recorder = Recorder()
+      let rows = (0..<8).map { index in
+        let ids = (0..<length).map { Int32(3 + index + 2 * $0) }
+        return EncodedRow(
+          inputIDs: ids, labels: ids.indices.map { $0 == length - 1 ? ids[$0] : -100 },
+          file: "rows", line: index + 1)
+      }
+      let trainer = try Trainer(
+        model: model, rows: rows, config: config,
+        artifacts: RunArtifacts(
+          modelDirectory: directory, adapter: AdapterConfig(lora, paths: paths, baseModel: nil)),
+        callbacks: [recorder])
+      #expect(try trainer.run().steps == 1)
+      let norms = recorder.events.compactMap {
+        if case .step(let step) = $0 { step.gradientNorm } else { nil }
+      }
+      #expect(norms.count == 1 && norms.allSatisfy { length == 2 ? $0 == 0 : $0 > 0 }, "\(norms)")
+    }
+  }
+
   @Test("a run whose adapters all get gradients of 0 in the first step is stopped")
   func zeroGradient() throws {
     try withTemporaryFolder { folder in

@@ -41,7 +41,7 @@ struct ScheduleTests {
   }
 
   @Test(
-    "coefficients of another shape, and too few or too many of its own, are errors as in transformers",
+    "coefficients of another shape, and too few or too many of its own, are errors",
     arguments: [
       (LearningRateSchedule.Kind.linear, #"{"power": 2}"#), (.constant, #"{"power": 3}"#),
       (.cosine, #"{"min_lr": 1e-4}"#), (.cosineWithRestarts, #"{"lr_end": 0}"#),
@@ -53,9 +53,25 @@ struct ScheduleTests {
   func mismatch(_ kind: LearningRateSchedule.Kind, _ kwargs: String) throws {
     var config = TrainingConfig(outputDir: "out")
     config.lrSchedulerType = kind
-    config.lrSchedulerKwargs = try .init(json: try #require(JSON.parse(kwargs).objectValue))
+    let object = try #require(JSON.parse(kwargs).objectValue)
+    config.lrSchedulerKwargs = try .init(json: object)
     let error = #expect(throws: TrainingError.self) { try config.validate() }
     #expect(error?.description.contains(kind.rawValue) == true, "\(error?.description ?? "")")
+  }
+
+  @Test("keys are those of the schedule, by the name that it has for them")
+  func keys() throws {
+    for (kind, key) in [
+      (LearningRateSchedule.Kind.warmupStableDecay, "min_lr_rate"),
+      (.cosineWithMinLR, "min_lr_ratio"), (.linear, "min_lr_ratio"), (.polynomial, "cycles"),
+    ] {
+      let error = #expect(throws: TrainingError.self) {
+        try LearningRateSchedule.Coefficients(json: [key: 0.1], for: kind)
+      }
+      #expect(
+        error?.description.contains("kwargs.\(key) is 0.1, expected \(kind.expectedCoefficients)")
+          == true, "\(error?.description ?? "")")
+    }
   }
 
   @Test("steps at the peak are taken by their number, as in transformers")

@@ -44,6 +44,7 @@ template <int D, int THREADS> struct RowCopies {
 
   /// Starts the copy of rows begin ..< begin + ROWS (zeros from `end` on) of one head of x into a tile.
   template <int ROWS> DEV_INLINE void start(SharedAddress tile, const bf16 *x, int head, int begin, int end) const {
+    static_assert(ROWS % AT_ONCE == 0, "a tile is copied by all threads at once, so many times");
     const bf16 *p = x + (int64_t(begin) * heads + head) * D + from;
     const int step = heads * (AT_ONCE * D), rest = end - begin - int(threadIdx.x) / (D / 8);
 #pragma unroll
@@ -64,6 +65,7 @@ template <int N> DEV void clear(float (&c)[N][4]) {
 
 /// c [16·M, 8·N] ← a·bᵀ for a warp: a [16·M, D] and b [8·N, D] are rows in shared memory, with this lane's part of the address.
 template <int D, int M, int N> DEV void product_nt(float (&c)[M][N][4], SharedAddress a, SharedAddress b) {
+  static_assert(N % 2 == 0, "ldmatrix reads 16 columns");
 #pragma unroll
   for (int m = 0; m < M; ++m) clear(c[m]);
 #pragma unroll
@@ -121,6 +123,7 @@ template <int D, int HELD> struct WarpRows {
 /// lane's part of the address.
 template <int D, int M, int N, int W>
 DEV void product_pn(float (&acc)[M][W][4], const float (&p)[M][N][4], SharedAddress b) {
+  static_assert(N % 2 == 0 && W % 2 == 0, "ldmatrix reads 16 rows and columns");
 #pragma unroll
   for (int i = 0; i < N / 2; ++i) {
     uint32_t fp[M][4];

@@ -39,6 +39,8 @@ struct ServeCommand: ParsableCommand {
     let server = try Server(
       options: options, encoder: encoder, names: [baseName] + adapters.map(\.name),
       defaults: try Session.samplingDefaults(folder))
+    let stopIDs = try Session.stopIDs(
+      folder, config: .init(directory: folder), tokenizer: encoder.tokenizer)
     let (precision, kept) = (precision, self.server.prefixCacheTokens)
     try BlockingTask.run {
       try await server.run {
@@ -57,7 +59,7 @@ struct ServeCommand: ParsableCommand {
           decoder: BatchDecoder(model: network, routes: routes, keptPrefixTokenCount: kept),
           vocabularySize: network.config.vocabSize,
           maximumLength: network.config.maxPositionEmbeddings,
-          stopIDs: try Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer))
+          stopIDs: stopIDs)
       } onListening: { port in
         ServeCommand.announce(options, port)
       }

@@ -30,6 +30,10 @@ struct Train: ParsableCommand {
       outputDir: output, lora: try lora.config(), maxSeqLength: data.maxSeqLength, on: device)
     try TrainOptions.validate(config)
     try options.validateEvaluation()
+    if let source = options.resumeFromCheckpoint, !["true", "false"].contains(source.lowercased()) {
+      // Before anything is loaded.
+      try CheckpointSeal.requireFolder(source)
+    }
     let targets = try ReportTarget.targets(options.reportTo)
     let folder = try model.folder()
     let adapterFolder = try adapter.folder(isOffline: model.offline)

@@ -71,11 +71,22 @@ enum Session {
     var options = SamplingOptions(temperature: 1, topP: 1, topK: 0)
     options.temperature = try number("temperature", 0...100) ?? options.temperature
     options.topP = try number("top_p", 0...1) ?? options.topP
-    options.topK = try number("top_k", 0...1e9).map { Int($0) } ?? options.topK
+    if let value = config["top_k"], value != .null {
+      // -1 is vLLM's way to say that there is none.
+      guard let count = value.integerValue, (-1...1_000_000_000).contains(count) else {
+        throw refusal(folder, "top_k: expected a whole number, 0 or more", value)
+      }
+      options.topK = max(0, count)
+    }
     options.minP = try number("min_p", 0...1) ?? options.minP
     options.repetitionPenalty =
       try number("repetition_penalty", 0.01...100) ?? options.repetitionPenalty
-    if config["do_sample"] == false { options.temperature = 0 }
+    if let value = config["do_sample"], value != .null {
+      guard let samples = value.boolValue else {
+        throw refusal(folder, "do_sample: expected true or false", value)
+      }
+      if !samples { options.temperature = 0 }
+    }
     return options
   }
 

@@ -177,6 +177,12 @@ struct TrainOptions: ParsableArguments {
     return "out"
   }
 
+  /// A setting out of range by the name of its option.
+  private static func wrongUsage(_ error: TrainingError) -> any Error {
+    guard case .invalidSetting(let name, let value, let expected) = error else { return error }
+    return ValidationError("--\(name): expected \(expected), found \(value)")
+  }
+
   /// Settings out of range are wrong usage.
   static func validate(_ config: TrainingConfig) throws {
     do {
@@ -254,16 +260,11 @@ struct TrainOptions: ParsableArguments {
       guard case .object(let object) = try? JSON.parse(lrSchedulerKwargs) else {
         throw ValidationError("--lr_scheduler_kwargs: expected a JSON object")
       }
-      do throws(TrainingError) { config.lrSchedulerKwargs = try .init(json: object) } catch {
-        throw ValidationError("--\(error.description)")
-      }
+      do throws(TrainingError) {
+        config.lrSchedulerKwargs = try .init(json: object, for: lrSchedulerType)
+      } catch { throw Self.wrongUsage(error) }
     }
-    switch warmupSteps {
-    case .steps(let count):
-      config.warmupSteps = count
-      config.warmupRatio = warmupRatio
-    case .share(let share): config.warmupRatio = share
-    }
+    (config.warmupSteps, config.warmupRatio) = try warmupSteps.settings(besides: warmupRatio)
     config.weightDecay = weightDecay
     config.optim = optim
     config.adamBeta1 = adamBeta1
@@ -292,33 +293,6 @@ struct TrainOptions: ParsableArguments {
     config.earlyStoppingPatience = earlyStoppingPatience
     config.sampleEvery = sampleEvery
     return config
-  }
-}
-
-/// How long the learning rate warms up: transformers' `warmup_steps`.
-enum WarmupLength: ExpressibleByArgument, CustomStringConvertible {
-  case steps(Int)
-  /// A share of all steps, rounded up.
-  case share(Double)
-
-  /// Whole numbers and shares between 0 and 1; the settings' own check names the option of those out of range.
-  init?(argument: String) {
-    if let count = Int(argument) {
-      self = .steps(count)
-    } else if let value = Double(argument), value > 0, value < 1 {
-      self = .share(value)
-    } else if let value = Double(argument), let count = Int(exactly: value) {
-      self = .steps(count)
-    } else {
-      return nil
-    }
-  }
-
-  var description: String {
-    switch self {
-    case .steps(let count): "\(count)"
-    case .share(let share): "\(share)"
-    }
   }
 }
 

@@ -83,6 +83,7 @@ struct ExportGGUF: ParsableCommand {
     let type = self.type ?? defaultType(weights)
     let name = self.name ?? ModelName.name(ofFolder: folder, adapter: adapter.adapter)
     let export = GGUFExport(type: type, name: name)
+    let instructions = modelfile ? try instructions(folder) : nil
     let place = try CheckedExport(path: outputFile)
     Interrupts.listen()
     weights.isStopRequested = { Interrupts.isStopRequested }
@@ -109,7 +110,11 @@ struct ExportGGUF: ParsableCommand {
       Diagnostics.notice(
         "\(outputFile): \(megabytes(summary.byteCount)), tensors: \(summary.countsText)")
     }
-    if modelfile { try writeModelfile(folder) }
+    if let instructions {
+      let path = outputFile + ".Modelfile"
+      try instructions.write(to: path)
+      Diagnostics.notice("\(path): for ollama create NAME -f \(path)")
+    }
   }
 
   private func defaultType(_ weights: MergedWeights) -> GGUFFileType {
@@ -131,16 +136,14 @@ struct ExportGGUF: ParsableCommand {
       of: candidate, with: StreamedModel(base, deltas: weights.deltas, on: device), on: rows)
   }
 
-  private func writeModelfile(_ folder: String) throws {
+  /// The Modelfile, made before anything is written: what is wrong with the model's settings shows then.
+  private func instructions(_ folder: String) throws -> Modelfile {
     let tokenizer = try Tokenizer(directory: folder)
     let ids = try Session.stopIDs(folder, config: .init(directory: folder), tokenizer: tokenizer)
     let stops = ids.sorted().map { tokenizer.decode([$0]) }.filter { !$0.isEmpty }
     let file = "./" + FileSystem.name(of: outputFile)
-    let text = Modelfile(
+    return Modelfile(
       from: adapterOnly ? FileSystem.canonicalPath(folder) ?? folder : file,
       adapter: adapterOnly ? file : nil, folder: folder, stops: stops)
-    let path = outputFile + ".Modelfile"
-    try text.write(to: path)
-    Diagnostics.notice("\(path): for ollama create NAME -f \(path)")
   }
 }
