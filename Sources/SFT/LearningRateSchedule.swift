@@ -36,7 +36,7 @@ public struct LearningRateSchedule: Sendable, Hashable {
       }
     }
 
-    /// The same as an expectation.
+    /// What an error says of a coefficient that this shape does not have.
     package var expectedCoefficients: String {
       let names = coefficients
       return (names.isEmpty ? "no coefficients" : "one of " + names.joined(separator: ", "))
@@ -74,7 +74,7 @@ public struct LearningRateSchedule: Sendable, Hashable {
     func validate(for kind: Kind) throws(TrainingError) {
       try requireCoefficients(of: kind)
       for (name, value) in [
-        ("num_cycles", numCycles), ("min_lr", minLR), ("min_lr_rate", minLRRate),
+        ("num_cycles", numCycles), ("min_lr", minLR), (rateName(of: kind), minLRRate),
         ("lr_end", lrEnd), ("power", power), ("timescale", timescale),
       ] {
         if let value, !value.isFinite || value < 0 {
@@ -101,13 +101,17 @@ public struct LearningRateSchedule: Sendable, Hashable {
       }
     }
 
+    /// transformers' name of `minLRRate` with a shape.
+    private func rateName(of kind: Kind) -> String {
+      kind == .warmupStableDecay ? "min_lr_ratio" : "min_lr_rate"
+    }
+
     /// A coefficient of another shape would be passed over without a word. transformers refuses it as well, but for the constant schedules,
     /// with which it ignores all.
     private func requireCoefficients(of kind: Kind) throws(TrainingError) {
-      let isStable = kind == .warmupStableDecay
       let all: [(name: String, value: String?)] = [
         ("num_cycles", numCycles.map { "\($0)" }), ("min_lr", minLR.map { "\($0)" }),
-        (isStable ? "min_lr_ratio" : "min_lr_rate", minLRRate.map { "\($0)" }),
+        (rateName(of: kind), minLRRate.map { "\($0)" }),
         ("lr_end", lrEnd.map { "\($0)" }), ("power", power.map { "\($0)" }),
         ("timescale", timescale.map { "\($0)" }),
         ("num_decay_steps", numDecaySteps.map { "\($0)" }),
