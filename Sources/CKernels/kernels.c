@@ -20,7 +20,15 @@ typedef uint16_t short_lanes __attribute__((vector_size(32)));
 typedef float eight __attribute__((vector_size(32)));
 
 // The panels of a thread: its own until it ends, so that no product waits for memory.
-enum { panels_a_size = CK_GEMM_ROWS * CK_GEMM_TERMS, panels_b_size = CK_GEMM_TERMS * CK_GEMM_COLUMNS };
+//
+// Blocks that stay in caches have CK_GEMM_ROWS rows of the first factor, at most CK_GEMM_WORDS words of each, and 384 by 512 or 544 by 256
+// words of the second.
+enum {
+  CK_GEMM_ROWS = 144,
+  CK_GEMM_WORDS = 544,
+  panels_a_size = CK_GEMM_ROWS * CK_GEMM_WORDS,
+  panels_b_size = 384 * 512
+};
 
 static pthread_key_t panels_key;
 static int has_panels_key;
@@ -75,6 +83,7 @@ size_t ck_gemm_panel_bytes(void) { return (panels_a_size + panels_b_size) * size
 // Calls the variant of this processor.
 #define CALL(name, ...)                        \
   switch (instruction_set()) {                 \
+    case avx512_bf16:                               \
     case avx512: return name##_avx512(__VA_ARGS__); \
     case avx2: return name##_avx2(__VA_ARGS__);     \
     default: return name##_baseline(__VA_ARGS__);   \
@@ -83,7 +92,7 @@ size_t ck_gemm_panel_bytes(void) { return (panels_a_size + panels_b_size) * size
 #define CALL(name, ...) return name##_baseline(__VA_ARGS__);
 #endif
 
-enum { baseline = 1, avx2, avx512 };
+enum { baseline = 1, avx2, avx512, avx512_bf16 };
 
 static int chosen;  // every thread finds the same
 
@@ -91,7 +100,7 @@ static int best_instruction_set(void) {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-             ? avx512
+             ? __builtin_cpu_supports("avx512bf16") ? avx512_bf16 : avx512
          : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2
                                                                            : baseline;
 #else
@@ -108,7 +117,11 @@ static int instruction_set(void) {
 }
 
 int ck_limit_instruction_set(const char *name) {
-  int set = !strcmp(name, "baseline") ? baseline : !strcmp(name, "avx2") ? avx2 : !strcmp(name, "avx512") ? avx512 : 0;
+  const int set = !strcmp(name, "baseline")      ? baseline
+                  : !strcmp(name, "avx2")        ? avx2
+                  : !strcmp(name, "avx512")      ? avx512
+                  : !strcmp(name, "avx512_bf16") ? avx512_bf16
+                                                 : 0;
   if (!set || set > best_instruction_set()) return 0;
   __atomic_store_n(&chosen, set, __ATOMIC_RELAXED);
   return 1;
@@ -116,6 +129,7 @@ int ck_limit_instruction_set(const char *name) {
 
 const char *ck_instruction_set(void) {
   switch (instruction_set()) {
+    case avx512_bf16: return "avx512_bf16";
     case avx512: return "avx512";
     case avx2: return "avx2";
     default: return "baseline";
@@ -137,8 +151,11 @@ void ck_swiglu_backward_bf16(const uint16_t *dy, const uint16_t *gate, const uin
 float ck_softmax_f32(float *s, float *p, size_t visible, size_t count) {
   CALL(softmax_f32, s, p, visible, count)
 }
-float ck_softmax_bf16(float *s, uint16_t *p, size_t visible, size_t count) {
-  CALL(softmax_bf16, s, p, visible, count)
+float ck_exponentials_f32(const float *s, float *p, size_t visible, size_t count, float *total) {
+  CALL(exponentials_f32, s, p, visible, count, total)
+}
+float ck_exponentials_bf16(const float *s, uint16_t *p, size_t visible, size_t count, float *total) {
+  CALL(exponentials_bf16, s, p, visible, count, total)
 }
 void ck_softmax_backward_f32(const float *s, const float *dp, float *p, float *ds, size_t visible, size_t count, float log_sum_exp, float delta, float scale) {
   CALL(softmax_backward_f32, s, dp, p, ds, visible, count, log_sum_exp, delta, scale)
@@ -176,7 +193,18 @@ void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count) {
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count) {
   CALL(nf4_unpack_bf16, w, first, y, count)
 }
-int ck_gemm_is_fastest(void) { return instruction_set() == avx2; }
+int ck_gemm_is_fastest(ck_panels panels) {
+  return instruction_set() >= avx2 && (panels == ck_panels_f32 || instruction_set() == avx512_bf16);
+}
+ck_panels ck_gemm_panels(ck_type a, ck_type b) {
+  const int is_narrow = a == ck_type_bf16 && (b == ck_type_bf16 || b == ck_type_nf4_bf16);
+  return is_narrow && instruction_set() == avx512_bf16 ? ck_panels_bf16 : ck_panels_f32;
+}
+size_t ck_gemm_panel_rows(void) { CALL(panel_row_count, ) }
+size_t ck_gemm_panel_columns(void) { CALL(panel_column_count, ) }
+size_t ck_gemm_run_terms(ck_panels panels) { CALL(run_terms, panels) }
+size_t ck_gemm_last_run_terms(ck_panels panels) { CALL(last_run_terms, panels) }
+size_t ck_gemm_words(ck_panels panels, size_t terms) { CALL(words, panels, terms) }
 int ck_gemm(
     const ck_factor *a, const ck_factor *b, const ck_part *part, float alpha, float beta, const ck_result *c) {
   float *const panels_b = panels();

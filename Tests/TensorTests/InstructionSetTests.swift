@@ -22,9 +22,16 @@ struct InstructionSetTests {
     await #expect(processExitsWith: .success) { try InstructionSetTests.verify("avx512") }
   }
 
+  @Test(
+    "with AVX-512's products of bfloat16 kernels agree with their oracles",
+    .enabled(if: has("avx512_bf16")))
+  func avx512BFloat16() async {
+    await #expect(processExitsWith: .success) { try InstructionSetTests.verify("avx512_bf16") }
+  }
+
   /// Whether this processor has `name` or more.
   private static func has(_ name: String) -> Bool {
-    let names = ["baseline", "avx2", "avx512"]
+    let names = ["baseline", "avx2", "avx512", "avx512_bf16"]
     let best = String(cString: ck_instruction_set())
     guard let wanted = names.firstIndex(of: name), let found = names.firstIndex(of: best) else {
       return false

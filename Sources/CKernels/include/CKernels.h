@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Name of the instruction set that was chosen: "avx512", "avx2" or "baseline".
+// Name of the instruction set that was chosen: "avx512_bf16", "avx512", "avx2" or "baseline".
 const char *ck_instruction_set(void);
 
 // For tests: takes the instruction set `name` from now on; 0 where the processor has none such.
@@ -23,9 +23,12 @@ void ck_swiglu_backward_bf16(
     const uint16_t *dy, const uint16_t *gate, const uint16_t *up, uint16_t *dgate, uint16_t *dup,
     size_t count);
 
-// p ← softmax of the first `visible` scores, 0 up to `count`; returns log Σ exp s. Overwrites s; p may be s.
+// p ← exp(s − max s) for the first `visible` scores, 0 up to `count`; returns max s, and Σ exp(s − max s) in `total`. p may be s.
+float ck_exponentials_f32(const float *s, float *p, size_t visible, size_t count, float *total);
+float ck_exponentials_bf16(const float *s, uint16_t *p, size_t visible, size_t count, float *total);
+
+// p ← softmax of the first `visible` scores, 0 up to `count`; returns log Σ exp s. p may be s.
 float ck_softmax_f32(float *s, float *p, size_t visible, size_t count);
-float ck_softmax_bf16(float *s, uint16_t *p, size_t visible, size_t count);
 
 // p ← exp(s − log_sum_exp) and ds ← p·(dp − delta)·scale for the first `visible`, 0 up to `count`. p may be s, ds dp.
 void ck_softmax_backward_f32(
@@ -122,15 +125,19 @@ typedef struct ck_factor {
 // it is known that op(a) is zero there, those beyond row + d, or those before row − d.
 typedef enum { ck_band_whole, ck_band_results, ck_band_terms_after, ck_band_terms_before } ck_band;
 
-// What of a product is computed: rows of op(a), columns of op(b), and terms of the sums.
+// How panels hold a factor: a word of 32 bits is a number in float32, or two terms in bfloat16 that are multiplied as they are.
+typedef enum { ck_panels_f32, ck_panels_bf16 } ck_panels;
+
+// What of a product is computed: rows of op(a), columns of op(b), and terms of the sums, in panels as ck_gemm_panels says.
 typedef struct {
   size_t row, rows, column, columns, term, terms;
+  ck_panels panels;
   ck_band band;
   ptrdiff_t diagonal;
 } ck_part;
 
 // Where a part of a product goes: float32 or bfloat16, from its first element on, rows `stride` elements apart. The sums of
-// bfloat16 are kept in `sums` where they are not yet complete after CK_GEMM_TERMS terms, those of float32 in `elements`. A product of very many terms is made
+// bfloat16 are kept in `sums` where they are not yet complete after a run of terms, those of float32 in `elements`. A product of very many terms is made
 // in several calls, which leave the sums where they are for the next one (`is_continuing`) and take them from there
 // (`is_continued`) instead of β·c.
 typedef struct {
@@ -142,19 +149,28 @@ typedef struct {
   int is_continued, is_continuing;
 } ck_result;
 
-// Rows, terms and columns of the blocks that stay in caches: 216 KB of the first factor, 768 KB of the second.
-enum { CK_GEMM_ROWS = 144, CK_GEMM_TERMS = 384, CK_GEMM_COLUMNS = 512 };
+// The panels for factors of these types here: bfloat16 where both are and the processor multiplies it, else float32.
+ck_panels ck_gemm_panels(ck_type a, ck_type b);
+
+// Rows of a panel of the first factor, columns of one of the second; terms of a run, which a sum goes through one after another, and the most of the last one, which takes
+// as many terms as are left; words of 32 bits of so many terms.
+size_t ck_gemm_panel_rows(void);
+size_t ck_gemm_panel_columns(void);
+size_t ck_gemm_run_terms(ck_panels panels);
+size_t ck_gemm_last_run_terms(ck_panels panels);
+size_t ck_gemm_words(ck_panels panels, size_t terms);
 
 // c ← α·op(a)·op(b) + β·c for a part, on the calling thread; with β = 0 c is not read. a is not NF4; there is at least one term.
-// A sum is that of runs of CK_GEMM_TERMS products, rounded once at the end, whatever the part is, if calls that follow one another
-// begin at multiples of CK_GEMM_TERMS. Returns 0, and has done nothing, where there is no memory for the thread's panels.
+// A sum is that of runs of terms, rounded once at the end, whatever the part is, if calls that follow one another begin at multiples of
+// ck_gemm_run_terms and the last of them has more than ck_gemm_last_run_terms − ck_gemm_run_terms. In panels of bfloat16 the `next` factor of a
+// is rounded after it was multiplied by next_scale. Returns 0, and has done nothing, where there is no memory for the thread's panels.
 int ck_gemm(
     const ck_factor *a, const ck_factor *b, const ck_part *part, float alpha, float beta, const ck_result *c);
 
 // The same in two steps, so that several threads pack a once for all of them. ck_gemm_pack puts the part's rows and terms of op(a)
-// into rows from `row` on of `packed`, which has `height` rows, a multiple of six, of just these terms; `row` is a multiple of six.
-// ck_gemm_packed takes rows from `row` on of it for its part, which has the same terms; the part's own first row tells
-// it only where a band's diagonal is.
+// into rows from `row` on of `packed`, which has `height` rows, a multiple of ck_gemm_panel_rows, of just these terms, each a word or half of
+// one, and one word more where a has a `next`; so is `row`. ck_gemm_packed takes rows from `row` on of it for its part, which has the same terms;
+// the part's own first row tells it only where a band's diagonal is.
 void ck_gemm_pack(const ck_factor *a, const ck_part *part, size_t row, size_t height, float *packed);
 int ck_gemm_packed(
     const float *packed, size_t row, size_t height, const ck_factor *b, const ck_part *part, float alpha, float beta,
@@ -163,8 +179,8 @@ int ck_gemm_packed(
 // Bytes that a thread keeps from its first product on.
 size_t ck_gemm_panel_bytes(void);
 
-// Whether ck_gemm is faster than the libraries on this processor, as it is where AVX2 is the best instruction set.
-int ck_gemm_is_fastest(void);
+// Whether ck_gemm is faster than the libraries on this processor with these panels.
+int ck_gemm_is_fastest(ck_panels panels);
 
 // y ← the numbers from `first` on.
 void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count);

@@ -31,6 +31,21 @@ extension AttentionElement where Self: BLASElement, Compute == Self {
   }
 }
 
+/// c ← α·op(a)·op(b) + β·c within a band, by our own kernels, for factors of the type.
+private func multiplyInBlocks(
+  _ dtype: DType, _ a: UnsafeRawPointer, _ lda: Int, _ transposeA: Bool, _ b: UnsafeRawPointer,
+  _ ldb: Int, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Float, _ beta: Float,
+  _ band: ProductBand, _ c: UnsafeMutablePointer<Float>
+) {
+  BlockedProduct(
+    m: m, n: n, k: k, result: .float32, panels: BlockedProduct.panels(dtype, dtype)
+  ).run(
+    ck_factor(a, dtype, stride: lda, isTransposed: transposeA),
+    ck_factor(b, dtype, stride: ldb, isTransposed: transposeB), alpha: alpha, beta: beta,
+    band: band, into: Destination(address: UInt(bitPattern: c), dtype: .float32, count: m * n),
+    stride: n, pool: CPUBackend.shared.pool)
+}
+
 extension Float: AttentionElement {
   @inline(__always)
   static func multiply(
@@ -38,15 +53,12 @@ extension Float: AttentionElement {
     _ ldb: Int, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Float, beta: Float,
     band: ProductBand, into c: UnsafeMutablePointer<Float>
   ) {
-    guard BlockedProduct.isFastest else {
+    guard BlockedProduct.isFastest(for: .float32) else {
       gemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, n)
       return
     }
-    BlockedProduct(m: m, n: n, k: k, result: .float32).run(
-      ck_factor(a, .float32, stride: lda, isTransposed: transposeA),
-      ck_factor(b, .float32, stride: ldb, isTransposed: transposeB), alpha: alpha, beta: beta,
-      band: band, into: Destination(address: UInt(bitPattern: c), dtype: .float32, count: m * n),
-      stride: n, pool: CPUBackend.shared.pool)
+    multiplyInBlocks(
+      .float32, a, lda, transposeA, b, ldb, transposeB, m, n, k, alpha, beta, band, c)
   }
 }
 extension Double: AttentionElement {}
@@ -55,7 +67,7 @@ extension BFloat16: AttentionElement {
   /// Whether tiles of bfloat16 can be multiplied as they are; else attention widens everything first.
   static var isMultipliable: Bool {
     #if OneDNN
-      OneDNN.multipliesBFloat16
+      OneDNN.multipliesBFloat16 || ck_gemm_is_fastest(ck_panels_bf16) != 0
     #else
       false
     #endif
@@ -67,6 +79,11 @@ extension BFloat16: AttentionElement {
     _ ldb: Int, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, alpha: Float, beta: Float,
     band: ProductBand, into c: UnsafeMutablePointer<Float>
   ) {
+    if BlockedProduct.isFastest(for: .bfloat16) {
+      multiplyInBlocks(
+        .bfloat16, a, lda, transposeA, b, ldb, transposeB, m, n, k, alpha, beta, band, c)
+      return
+    }
     #if OneDNN
       let isDone = OneDNN.multiplyPrepared(
         OneDNN.Factor(

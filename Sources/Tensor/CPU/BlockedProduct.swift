@@ -1,5 +1,6 @@
 // Products of float32 sums with kernels of our own (gemm.inc), which pack the factors in the form in which they are kept: a
-// weight in bfloat16 or NF4 is widened on its way into the cache, and no part of it exists in float32 elsewhere.
+// weight in bfloat16 or NF4 is unpacked on its way into the cache, widened where the processor does not multiply bfloat16, and no part of it
+// exists in another form elsewhere.
 
 import CKernels
 
@@ -17,15 +18,27 @@ enum ProductBand {
 
 /// A product split into tiles of its result, one a task.
 struct BlockedProduct {
-  /// Whether these kernels are the fastest here: on processors with AVX2 and without AVX-512.
+  /// Whether these kernels are the fastest here for a first factor of this type: on processors with AVX2 or AVX-512, but for bfloat16 where
+  /// oneDNN multiplies whole tiles of it by an instruction (AMX).
   ///
   /// Not with Dispatch's threads, of which none can tell that it already runs a part of a kernel.
-  static var isFastest: Bool {
+  static func isFastest(for dtype: DType) -> Bool {
     #if OneDNN
-      ck_gemm_is_fastest() != 0
+      switch dtype {
+      case .float32: return ck_gemm_is_fastest(ck_panels_f32) != 0
+      case .bfloat16:
+        if ck_gemm_is_fastest(ck_panels_bf16) != 0 { return !OneDNN.multipliesTilesOfBFloat16 }
+        return ck_gemm_is_fastest(ck_panels_f32) != 0 && !OneDNN.multipliesBFloat16
+      default: return false
+      }
     #else
-      false
+      return false
     #endif
+  }
+
+  /// How panels hold factors of these types.
+  static func panels(_ a: DType, _ b: DType) -> ck_panels {
+    ck_gemm_panels(ck_type(dtype: a), ck_type(dtype: b))
   }
 
   /// Operations below which a product stays on the calling thread.
@@ -34,16 +47,15 @@ struct BlockedProduct {
   private static let (leastColumns, mostColumns) = (64, 512)
   /// Rows of a tile at least, and at most where sums are kept beside a result of another type.
   private static let (leastRows, mostNarrowRows) = (96, 768)
-  /// Elements of the first factor that are packed at a time, and rows of it before its terms are taken in several runs: each
+  /// Words of the first factor that are packed at a time, and rows of it before its terms are taken in several runs: each
   /// block of rows packs the second factor anew.
-  private static let (packedElements, fullRows) = (1 << 22, 516)
+  private static let (packedWords, fullRows) = (1 << 22, 516)
   /// Rows that a thread packs at a time.
   private static let packedRows = 48
-  /// Terms of a block.
-  private static let terms = Int(CK_GEMM_TERMS)
 
   private let m, n, k: Int
-  /// Rows and terms of the first factor that are packed at a time; a multiple of six, and of the terms of a block.
+  private let panels: ck_panels
+  /// Rows and terms of the first factor that are packed at a time; a multiple of a panel's rows, and of the terms of a run.
   private let blockRows, blockTerms: Int
   /// Rows and columns of a tile.
   private let height, width: Int
@@ -53,22 +65,25 @@ struct BlockedProduct {
   private let isNarrow: Bool
 
   /// The tiles of a product of these extents, on as many threads as a kernel that is called here may use.
-  init(m: Int, n: Int, k: Int, result: DType) {
-    (self.m, self.n, self.k) = (m, n, k)
+  init(m: Int, n: Int, k: Int, result: DType, panels: ck_panels) {
+    (self.m, self.n, self.k, self.panels) = (m, n, k, panels)
     isNarrow = result != .float32
     let threads =
       2 * m * n * k < BlockedProduct.serialProduct ? 1 : ThreadTeam.usableThreadCount
     let share = threads == 1 ? n : (n + 2 * threads - 1) / (2 * threads)
     let columns = min(max(share, BlockedProduct.leastColumns), BlockedProduct.mostColumns)
-    let isPacked = threads > 1 && (columns + 15) / 16 * 16 < n
-    let mostRows = max(BlockedProduct.fullRows, BlockedProduct.packedElements / k / 6 * 6)
-    blockRows = BlockedProduct.part(of: m, atMost: isPacked ? mostRows : m, multipleOf: 6)
+    let columnUnit = ck_gemm_panel_columns()
+    let isPacked = threads > 1 && (columns + columnUnit - 1) / columnUnit * columnUnit < n
+    let (rowUnit, words) = (ck_gemm_panel_rows(), ck_gemm_words(panels, k))
+    let mostRows = max(
+      BlockedProduct.fullRows, BlockedProduct.packedWords / max(words, 1) / rowUnit * rowUnit)
+    blockRows = BlockedProduct.part(of: m, atMost: isPacked ? mostRows : m, multipleOf: rowUnit)
     blockTerms =
-      !isPacked || blockRows * k <= BlockedProduct.packedElements
+      !isPacked || blockRows * words <= BlockedProduct.packedWords
       ? k
       : BlockedProduct.part(
-        of: k, atMost: BlockedProduct.packedElements / blockRows,
-        multipleOf: BlockedProduct.terms)
+        of: k, atMost: max(1, BlockedProduct.packedWords / blockRows * k / words),
+        multipleOf: ck_gemm_run_terms(panels))
     (height, width) = BlockedProduct.tile(
       rows: blockRows, atMost: isNarrow ? BlockedProduct.mostNarrowRows : blockRows, of: n,
       atMost: columns, threads: threads)
@@ -83,14 +98,17 @@ struct BlockedProduct {
   ) -> (height: Int, width: Int) {
     let fewest = (n + mostColumns - 1) / mostColumns
     let most = max(fewest, min(fewest + 2 * threads, n / leastColumns))
+    let (rowUnit, columnUnit) = (ck_gemm_panel_rows(), ck_gemm_panel_columns())
     var best = (height: 0, width: 0, cost: Int.max)
     for parts in fewest...most {
-      // Whole registers but for the last tile.
-      let width = min(n, ((n + parts - 1) / parts + 15) / 16 * 16)
+      // Whole panels but for the last tile.
+      let width = min(n, ((n + parts - 1) / parts + columnUnit - 1) / columnUnit * columnUnit)
       let across = (n + width - 1) / width
       let mostDown = min((threads + across - 1) / across + 3, max(1, rows / leastRows))
       for down in 1...mostDown {
-        let height = part(of: rows, atMost: min(mostRows, (rows + down - 1) / down), multipleOf: 6)
+        let height = part(
+          of: rows, atMost: min(mostRows, (rows + down - 1) / down),
+          multipleOf: rowUnit)
         let tiles = across * ((rows + height - 1) / height)
         let cost = (tiles + threads - 1) / threads * (width + 8) * (height + 12)
         if cost < best.cost { best = (height, width, cost) }
@@ -107,20 +125,32 @@ struct BlockedProduct {
   }
 
   /// Bytes that the threads keep from their first product on: panels of the factors.
-  static var residentByteCount: Int { isFastest ? Workers.count * ck_gemm_panel_bytes() : 0 }
+  static var residentByteCount: Int {
+    isFastest(for: .float32) ? Workers.count * ck_gemm_panel_bytes() : 0
+  }
 
   /// Whether the first factor is packed once for several tiles; else each task packs its rows in its own panels.
   private var isPackedBefore: Bool { workers > 1 && width < n }
 
-  /// Float32 elements of the first factor that are packed before.
-  private var packedCount: Int { isPackedBefore ? blockRows * min(blockTerms, k) : 0 }
+  /// Words of the first factor that are packed before. A factor that another one continues ends with a whole word.
+  private var packedCount: Int {
+    isPackedBefore ? blockRows * (ck_gemm_words(panels, min(blockTerms + lastTerms, k)) + 1) : 0
+  }
+
+  /// Terms that the last run takes beyond those of a run: too few for one of their own.
+  private var lastTerms: Int { ck_gemm_last_run_terms(panels) - ck_gemm_run_terms(panels) }
+
+  /// Terms from `term` on that are taken together.
+  private func blockTerms(from term: Int) -> Int {
+    k - term <= blockTerms + lastTerms ? k - term : blockTerms
+  }
 
   /// Whether sums are left for another run of the terms.
-  private var isInRuns: Bool { blockTerms < k }
+  private var isInRuns: Bool { blockTerms(from: 0) < k }
 
   /// Float32 elements of sums that are not complete, where the result is narrower: of a tile for each thread, or of all tiles.
   private var sumCount: Int {
-    if !isNarrow || k <= BlockedProduct.terms { return 0 }
+    if !isNarrow || k <= ck_gemm_last_run_terms(panels) { return 0 }
     return isInRuns ? blockRows * n : workers * height * width
   }
 
@@ -136,19 +166,21 @@ struct BlockedProduct {
   ) {
     let packed = Scratch(Float.self, count: packedCount, pool: pool)
     let sums = Scratch(Float.self, count: sumCount, pool: pool)
-    let (panels, sumsStart) = (packed.pointer, sums.pointer)
+    let (packedStart, sumsStart) = (packed.pointer, sums.pointer)
     let elementSize = isNarrow ? 2 : 4
+    let rowUnit = ck_gemm_panel_rows()
     for row in Swift.stride(from: 0, to: m, by: blockRows) {
-      for term in Swift.stride(from: 0, to: k, by: blockTerms) {
-        var block = ck_part(band)
+      var term = 0
+      while term < k {
+        var block = ck_part(band, panels)
         (block.row, block.rows) = (row, min(blockRows, m - row))
-        (block.columns, block.term, block.terms) = (n, term, min(blockTerms, k - term))
-        let packedHeight = (block.rows + 5) / 6 * 6
+        (block.columns, block.term, block.terms) = (n, term, blockTerms(from: term))
+        let packedHeight = (block.rows + rowUnit - 1) / rowUnit * rowUnit
         if isPackedBefore {
           parallelFor(block.rows, grain: BlockedProduct.packedRows) { range in
             var (a, part) = (a, block)
             (part.row, part.rows) = (row + range.lowerBound, range.count)
-            ck_gemm_pack(&a, &part, range.lowerBound, packedHeight, panels)
+            ck_gemm_pack(&a, &part, range.lowerBound, packedHeight, packedStart)
           }
         }
         let across = (n + width - 1) / width
@@ -169,10 +201,11 @@ struct BlockedProduct {
           result.is_continuing = term + block.terms < k ? 1 : 0
           let isDone =
             isPackedBefore
-            ? ck_gemm_packed(panels, tileRow, packedHeight, &b, &part, alpha, beta, &result)
+            ? ck_gemm_packed(packedStart, tileRow, packedHeight, &b, &part, alpha, beta, &result)
             : ck_gemm(&a, &b, &part, alpha, beta, &result)
           if isDone == 0 { MemoryExhaustion.end(wanting: ck_gemm_panel_bytes()) }
         }
+        term += block.terms
       }
     }
   }
@@ -180,8 +213,9 @@ struct BlockedProduct {
 
 extension ck_part {
   /// An empty part of a product with a band.
-  fileprivate init(_ band: ProductBand) {
+  fileprivate init(_ band: ProductBand, _ panels: ck_panels) {
     self.init()
+    self.panels = panels
     switch band {
     case .whole: self.band = ck_band_whole
     case .results(let diagonal): (self.band, self.diagonal) = (ck_band_results, diagonal)
@@ -191,11 +225,16 @@ extension ck_part {
   }
 }
 
+extension ck_type {
+  /// The type of elements in float32 or bfloat16.
+  init(dtype: DType) { self = dtype == .float32 ? ck_type_f32 : ck_type_bf16 }
+}
+
 extension ck_factor {
   /// Elements of float32 or bfloat16 in rows of `stride`, read as their transpose where the flag says so.
   init(_ elements: UnsafeRawPointer, _ dtype: DType, stride: Int, isTransposed: Bool) {
     self.init(
-      elements: elements, type: dtype == .float32 ? ck_type_f32 : ck_type_bf16,
+      elements: elements, type: ck_type(dtype: dtype),
       is_transposed: isTransposed ? 1 : 0, stride: stride, terms: 0, next: nil, next_scale: 1)
   }
 

@@ -65,7 +65,7 @@ extension CPUBackend: AttentionKernels {
     return wide
   }
 
-  /// S = scale·Q·Kᵀ, P = softmax(S), O = P·V, for one tile of rows and one head at a time.
+  /// S = scale·Q·Kᵀ, E = exp(S − max S), O = E·V / Σ E, for one tile of rows and one head at a time.
   private func forward<T: AttentionElement>(
     _ type: T.Type, _ q: Operand, _ k: Operand, _ v: Operand, _ shape: AttentionShape,
     _ out: Destination, _ logSumExp: Destination
@@ -99,12 +99,16 @@ extension CPUBackend: AttentionKernels {
           alpha: T.Compute(shape.scale), beta: 0, band: .results(diagonal: diagonal), into: s)
         for r in 0..<rows {
           let row = tile.rows.lowerBound + r
-          logSumExp[head * shape.queryCount + row] = T.softmax(
+          let (largest, sum) = T.exponentials(
             s + r * keys, into: p + r * keys, visible: tile.visibleKeys(row, shape), count: keys)
+          logSumExp[head * shape.queryCount + row] = largest + T.Compute.logarithm(sum)
+          // In place of a score that is done with.
+          s[r * keys] = 1 / sum
         }
         T.multiply(
           p, keys, false, v + kv, kvStride, false, rows, dim, keys, alpha: 1, beta: 0,
           band: .termsAfter(diagonal: diagonal), into: o)
+        for r in 0..<rows { Self.scale(o + r * dim, by: s[r * keys], count: dim) }
         store(o, rows: rows, columns: dim, into: out + queryOffset, stride: qStride)
       }
     }
@@ -225,6 +229,22 @@ extension CPUBackend: AttentionKernels {
         }
         T.convert(sum, into: y + (row % keys * kvHeads + row / keys) * dim, count: dim)
       }
+    }
+  }
+
+  /// x ← x·factor.
+  @inline(__always)
+  private static func scale<C: KernelCompute>(
+    _ x: UnsafeMutablePointer<C>, by factor: C, count: Int
+  ) {
+    var c = 0
+    while c + 8 <= count {
+      C.store(C.load(x + c) * factor, x + c)
+      c += 8
+    }
+    while c < count {
+      x[c] *= factor
+      c += 1
     }
   }
 

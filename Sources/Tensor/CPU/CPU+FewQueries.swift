@@ -74,8 +74,7 @@ extension CPUBackend {
           let (token, _, slot) = place(i)
           let visible = min(token + shape.keyOffset + 1 - item.keys.lowerBound, keys)
           if visible > 0 {
-            levels[slot] = Float.softmax(
-              scores + i * keys, into: scores + i * keys, visible: visible, count: keys)
+            levels[slot] = ck_softmax_f32(scores + i * keys, scores + i * keys, visible, keys)
           } else {
             levels[slot] = -.infinity
             (scores + i * keys).update(repeating: 0, count: keys)

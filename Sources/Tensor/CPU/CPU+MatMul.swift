@@ -1,4 +1,4 @@
-// Matrix products. bfloat16 operands go to oneDNN where it has instructions for them; else they are widened tile by
+// Matrix products. bfloat16 operands go to our own kernels or to oneDNN where it has instructions for them; else they are widened tile by
 // tile. Products with few rows are in CPU+FewRows.swift.
 
 import CKernels
@@ -25,7 +25,16 @@ extension CPUBackend: MatMulKernels {
     case (.float64, .float64):
       multiply(Double.self, a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
     case (.bfloat16, .bfloat16), (.bfloat16, .float32):
-      if !multiplyBFloat16(a, transposeA, b, transposeB, m, n, k, alpha, beta, c) {
+      if BlockedProduct.isFastest(for: .bfloat16) {
+        BlockedProduct(
+          m: m, n: n, k: k, result: c.dtype, panels: BlockedProduct.panels(.bfloat16, .bfloat16)
+        ).run(
+          ck_factor(
+            a.pointer(UInt16.self), .bfloat16, stride: transposeA ? m : k, isTransposed: transposeA),
+          ck_factor(
+            b.pointer(UInt16.self), .bfloat16, stride: transposeB ? k : n, isTransposed: transposeB),
+          alpha: Float(alpha), beta: Float(beta), into: c, stride: n, pool: pool)
+      } else if !multiplyBFloat16(a, transposeA, b, transposeB, m, n, k, alpha, beta, c) {
         multiplyWidened(a, transposeA, b, transposeB, m, n, k, alpha, beta, c)
       }
     default:
@@ -72,21 +81,12 @@ extension CPUBackend: MatMulKernels {
 
   /// The product in float32, rounded once at the end. Pieces of b that stay in cache are widened and multiplied one after
   /// another: blocks of its rows, which are columns of c where b is read as its transpose and terms of the sums where it
-  /// is not. Many rows of c are taken a part at a time. Our own kernels widen on the way.
+  /// is not. Many rows of c are taken a part at a time.
   private func multiplyWidened(
     _ a: Operand, _ transposeA: Bool, _ b: Operand, _ transposeB: Bool, _ m: Int, _ n: Int,
     _ k: Int, _ alpha: Double, _ beta: Double, _ c: Destination
   ) {
     let (alpha, beta) = (Float(alpha), Float(beta))
-    if BlockedProduct.isFastest {
-      BlockedProduct(m: m, n: n, k: k, result: c.dtype).run(
-        ck_factor(
-          a.pointer(UInt16.self), .bfloat16, stride: transposeA ? m : k, isTransposed: transposeA),
-        ck_factor(
-          b.pointer(UInt16.self), .bfloat16, stride: transposeB ? k : n, isTransposed: transposeB),
-        alpha: alpha, beta: beta, into: c, stride: n, pool: pool)
-      return
-    }
     let pieces = WidenedPieces(
       transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k)
     let (columns, blockRows, part) = (pieces.columns, pieces.blockRows, pieces.part)

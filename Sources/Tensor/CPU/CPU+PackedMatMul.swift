@@ -74,7 +74,10 @@ extension CPUBackend {
     let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
     let x = ck_factor(a.pointer(UInt8.self), a.dtype, stride: k, isTransposed: false)
     func multiply(_ x: ck_factor, _ weight: ck_factor, _ k: Int) {
-      BlockedProduct(m: m, n: n, k: k, result: c.dtype).run(
+      BlockedProduct(
+        m: m, n: n, k: k, result: c.dtype,
+        panels: BlockedProduct.panels(a.dtype, w.dtype(beside: a.dtype))
+      ).run(
         x, weight, alpha: 1, beta: beta, into: c, stride: n, pool: pool)
     }
     func run(_ weight: ck_factor) {
@@ -241,9 +244,7 @@ enum PackedKernels {
       w.isMultipliedInFewRows(columns: columns)
     {
       self = .fewRows
-    } else if BlockedProduct.isFastest, w.isPackedByKernels, isOfOneType,
-      a.dtype == .float32 || a.dtype == .bfloat16
-    {
+    } else if BlockedProduct.isFastest(for: a.dtype), w.isPackedByKernels, isOfOneType {
       self = .blocks
     } else if case .narrow(let w) = w, w.dtype == a.dtype {
       self = .dense(w)
@@ -259,6 +260,14 @@ extension PackedOperand {
     switch self {
     case .narrow(let w): w.dtype == .float32 || w.dtype == .bfloat16
     case .nf4: true
+    }
+  }
+
+  /// The type of its numbers where the other factor's is `dtype`.
+  func dtype(beside dtype: DType) -> DType {
+    switch self {
+    case .narrow(let w): w.dtype
+    case .nf4: dtype
     }
   }
 

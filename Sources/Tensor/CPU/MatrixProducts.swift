@@ -20,6 +20,10 @@ package enum MatrixProducts {
     #endif
   }
 
+  /// Whether products of this type go through kernels of this package. Their results do not depend on the number of threads; libraries
+  /// cut the terms of a sum into parts by it.
+  package static func areOwn(_ dtype: DType) -> Bool { BlockedProduct.isFastest(for: dtype) }
+
   /// Whose threads run the kernels: "libgomp" or "Dispatch".
   package static var threadLibrary: String { ThreadTeam.name }
 }

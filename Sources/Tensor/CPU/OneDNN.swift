@@ -1,5 +1,5 @@
-// Matrix products through oneDNN, which knows more processors than OpenBLAS does, is near the machine's limit on small
-// and strided products too, and multiplies bfloat16. Compiled in with the package trait OneDNN.
+// Matrix products through oneDNN, where our own kernels are not the fastest (BlockedProduct.isFastest). Compiled in with the package
+// trait OneDNN.
 
 #if OneDNN
   import COneDNN
@@ -30,6 +30,12 @@
     /// Whether there are instructions that multiply bfloat16; without them float32 kernels on widened factors are faster.
     package static let multipliesBFloat16: Bool = {
       let needed = dnnl_cpu_isa_avx512_core_bf16.rawValue
+      return dnnl_get_effective_cpu_isa().rawValue & needed == needed
+    }()
+
+    /// Whether there are instructions that multiply tiles of bfloat16 of many numbers (AMX).
+    package static let multipliesTilesOfBFloat16: Bool = {
+      let needed = dnnl_cpu_isa_avx512_core_amx.rawValue
       return dnnl_get_effective_cpu_isa().rawValue & needed == needed
     }()
 

@@ -97,8 +97,8 @@ extension Float: BLASElement {
     _ c: UnsafeMutablePointer<Float>, _ ldc: Int
   ) {
     #if OneDNN
-      if BlockedProduct.isFastest {
-        BlockedProduct(m: m, n: n, k: k, result: .float32).run(
+      if BlockedProduct.isFastest(for: .float32) {
+        BlockedProduct(m: m, n: n, k: k, result: .float32, panels: ck_panels_f32).run(
           ck_factor(a, .float32, stride: lda, isTransposed: transposeA),
           ck_factor(b, .float32, stride: ldb, isTransposed: transposeB), alpha: alpha, beta: beta,
           into: Destination(address: UInt(bitPattern: c), dtype: .float32, count: m * ldc),

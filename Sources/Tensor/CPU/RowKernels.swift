@@ -16,10 +16,10 @@ package protocol RowKernels: BitwiseCopyable, Sendable {
   static func swiGLUBackward(
     dy: UnsafePointer<Self>, gate: UnsafePointer<Self>, up: UnsafePointer<Self>,
     dGate: UnsafeMutablePointer<Self>, dUp: UnsafeMutablePointer<Self>, count: Int)
-  /// p ← softmax of the first `visible` scores and 0 up to `count`; returns log Σ exp s. Overwrites s; p may be s.
-  static func softmax(
-    _ s: UnsafeMutablePointer<Compute>, into p: UnsafeMutablePointer<Self>, visible: Int, count: Int
-  ) -> Compute
+  /// p ← exp(s − max s) for the first `visible` scores and 0 up to `count`; returns max s and Σ exp(s − max s). p may be s.
+  static func exponentials(
+    _ s: UnsafePointer<Compute>, into p: UnsafeMutablePointer<Self>, visible: Int, count: Int
+  ) -> (largest: Compute, sum: Compute)
   /// p ← exp(s − logSumExp) and ds ← p·(dp − delta)·scale for the first `visible`, 0 up to `count`.
   /// p may be s, ds may be dp.
   static func softmaxBackward(
@@ -52,9 +52,13 @@ extension Float: RowKernels {
   ) { ck_swiglu_backward_f32(dy, gate, up, dGate, dUp, count) }
 
   @inline(__always)
-  package static func softmax(
-    _ s: UnsafeMutablePointer<Float>, into p: UnsafeMutablePointer<Float>, visible: Int, count: Int
-  ) -> Float { ck_softmax_f32(s, p, visible, count) }
+  package static func exponentials(
+    _ s: UnsafePointer<Float>, into p: UnsafeMutablePointer<Float>, visible: Int, count: Int
+  ) -> (largest: Float, sum: Float) {
+    var sum: Float = 0
+    let largest = ck_exponentials_f32(s, p, visible, count, &sum)
+    return (largest, sum)
+  }
 
   @inline(__always)
   package static func softmaxBackward(
@@ -107,10 +111,13 @@ extension BFloat16: RowKernels {
   ) { ck_swiglu_backward_bf16(bits(dy), bits(gate), bits(up), bits(dGate), bits(dUp), count) }
 
   @inline(__always)
-  package static func softmax(
-    _ s: UnsafeMutablePointer<Float>, into p: UnsafeMutablePointer<BFloat16>, visible: Int,
-    count: Int
-  ) -> Float { ck_softmax_bf16(s, bits(p), visible, count) }
+  package static func exponentials(
+    _ s: UnsafePointer<Float>, into p: UnsafeMutablePointer<BFloat16>, visible: Int, count: Int
+  ) -> (largest: Float, sum: Float) {
+    var sum: Float = 0
+    let largest = ck_exponentials_bf16(s, bits(p), visible, count, &sum)
+    return (largest, sum)
+  }
 
   @inline(__always)
   package static func softmaxBackward(
@@ -162,19 +169,17 @@ extension Double: RowKernels {
     }
   }
 
-  package static func softmax(
-    _ s: UnsafeMutablePointer<Double>, into p: UnsafeMutablePointer<Double>, visible: Int,
-    count: Int
-  ) -> Double {
-    let top = largest(of: s, count: visible)
-    var total = 0.0
+  package static func exponentials(
+    _ s: UnsafePointer<Double>, into p: UnsafeMutablePointer<Double>, visible: Int, count: Int
+  ) -> (largest: Double, sum: Double) {
+    let largest = largest(of: s, count: visible)
+    var sum = 0.0
     for i in 0..<visible {
-      s[i] = exp(s[i] - top)
-      total += s[i]
+      p[i] = exp(s[i] - largest)
+      sum += p[i]
     }
-    for i in 0..<visible { p[i] = s[i] / total }
     for i in visible..<max(count, visible) { p[i] = 0 }
-    return top + log(total)
+    return (largest, sum)
   }
 
   package static func softmaxBackward(

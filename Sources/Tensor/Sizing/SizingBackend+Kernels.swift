@@ -1,6 +1,8 @@
 // Kernels that do nothing but ask for the scratch memory that those of the CPU ask for. MemoryPlanTests compares whole
 // training steps on both.
 
+import CKernels
+
 extension SizingBackend: ElementwiseKernels {
   package func unary(_ op: UnaryOp, _ x: Operand, into y: Destination) {}
   package func binary(_ op: BinaryOp, _ a: Operand, _ b: Operand, into y: Destination) {}
@@ -33,10 +35,11 @@ extension SizingBackend: MatMulKernels {
     guard m > 0, n > 0, k > 0 else { return }
     if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
       multiplyFewRows(m: m, rows: n, columns: k)
-    } else if BlockedProduct.isFastest, a.dtype != .float64,
-      a.dtype == .float32 || !BFloat16.isMultipliable
-    {
-      scratch(BlockedProduct(m: m, n: n, k: k, result: c.dtype).scratchByteCounts)
+    } else if BlockedProduct.isFastest(for: a.dtype) {
+      scratch(
+        BlockedProduct(
+          m: m, n: n, k: k, result: c.dtype, panels: BlockedProduct.panels(a.dtype, b.dtype)
+        ).scratchByteCounts)
     } else if a.dtype == .bfloat16, !BFloat16.isMultipliable {
       let pieces = CPUBackend.WidenedPieces(
         transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k)
@@ -75,7 +78,10 @@ extension SizingBackend: QuantizationKernels {
       a, w, into: c, transposeWeight: transposeWeight, m: m, columns: columns)
     if case .blocks = kernels {
       scratch(
-        BlockedProduct(m: m, n: n, k: k + (lowRank?.rank ?? 0), result: c.dtype).scratchByteCounts)
+        BlockedProduct(
+          m: m, n: n, k: k + (lowRank?.rank ?? 0), result: c.dtype,
+          panels: BlockedProduct.panels(a.dtype, w.dtype(beside: a.dtype))
+        ).scratchByteCounts)
       return
     }
     if let lowRank {
@@ -97,9 +103,12 @@ extension SizingBackend: QuantizationKernels {
     let isDirect = transposeWeight && m <= CPUBackend.directRows
     let tileRows = max(1, min(rows, CPUBackend.tileSize / columns))
     let tile = 4 * columns * (isDirect ? Workers.count : tileRows)
-    if a.dtype == .float32, !isDirect, BlockedProduct.isFastest {
+    if a.dtype == .float32, !isDirect, BlockedProduct.isFastest(for: .float32) {
       let (n, k) = transposeWeight ? (tileRows, columns) : (columns, tileRows)
-      scratch([tile] + BlockedProduct(m: m, n: n, k: k, result: .float32).scratchByteCounts)
+      scratch(
+        [tile]
+          + BlockedProduct(m: m, n: n, k: k, result: .float32, panels: ck_panels_f32)
+          .scratchByteCounts)
     } else if a.dtype != .bfloat16 {
       scratch(tile)
     } else if m > CPUBackend.directRows && BFloat16.isMultipliable {
