@@ -63,8 +63,9 @@ final class DeferredOutput<P: Deferrable>: DeferredTensor {
   let residuals: Residuals
   private var output: Tensor?
 
-  /// The output of `primitive` for `inputs`, not computed yet.
-  init(_ primitive: P, _ inputs: [Variable], needs: GradientMask) {
+  /// The output of `primitive` for `inputs`, not computed yet unless it is given.
+  init(_ primitive: P, _ inputs: [Variable], needs: GradientMask, output: Tensor? = nil) {
+    self.output = output
     residuals = Residuals(primitive, inputs, needs: needs)
   }
 

@@ -33,6 +33,8 @@ public final class Tape {
   public let mode: Mode
   /// Seed and use count of the random numbers drawn on this tape (dropout), nil to draw none.
   public let randomness: Randomness?
+  /// What a block keeps of its first run, which is in inference, for its second one, which is replaying; nil where that is nothing.
+  let products: KeptProducts?
   /// Names of the recorded operations.
   public private(set) var operationNames: Set<String> = []
 
@@ -44,9 +46,15 @@ public final class Tape {
   private static let counter = Atomic<UInt64>(0)
 
   /// An empty tape. Without `randomness` dropout does nothing.
-  public init(mode: Mode = .recording, randomness: Randomness? = nil) {
+  public convenience init(mode: Mode = .recording, randomness: Randomness? = nil) {
+    self.init(mode: mode, randomness: randomness, products: nil)
+  }
+
+  /// A tape for the first or the second run of a block that keeps products.
+  init(mode: Mode, randomness: Randomness?, products: KeptProducts?) {
     self.mode = mode
     self.randomness = randomness
+    self.products = products
     id = Tape.counter.wrappingAdd(1, ordering: .relaxed).newValue
   }
 
@@ -80,8 +88,15 @@ public final class Tape {
     _ primitive: P, _ inputs: [Variable], always: Bool = false
   ) -> Variable {
     let needs = needs(of: inputs, for: P.name)
-    let (output, residuals) = primitive.forward(inputs.map(\.value), needs: needs)
+    let (output, residuals) = primitive.forward(inputs.map { $0.read() }, needs: needs)
     guard mode != .inference, always || !needs.isEmpty else { return constant(output) }
+    return append(primitive, inputs, needs, output, residuals)
+  }
+
+  private func append<P: Primitive>(
+    _ primitive: P, _ inputs: [Variable], _ needs: GradientMask, _ output: Tensor,
+    _ residuals: P.Residuals
+  ) -> Variable {
     // The rule takes its residuals out, so that it alone holds them.
     var kept = Optional(residuals)
     append(primitive, inputs, needs) {
@@ -93,18 +108,43 @@ public final class Tape {
     return Variable(value: output, tape: self, node: Int32(nodes.count - 1))
   }
 
-  /// The same for an operation that can wait: on a replaying tape it does.
+  /// The same for an operation that can wait: on a replaying tape it does, or comes from the first run.
   package func record<P: Deferrable>(_ primitive: P, _ inputs: [Variable]) -> Variable {
     let needs = needs(of: inputs, for: P.name)
-    guard mode == .replaying, !needs.isEmpty else {
-      return record(primitive, inputs, always: false)
+    let place = products?.next()
+    if mode == .inference, let products, let place {
+      // Kept if an operation reads it that is run again.
+      let (output, _) = primitive.forward(inputs.map(\.value), needs: needs)
+      return Variable(value: output, tape: self, keptAt: place, in: products)
     }
-    let output = DeferredOutput(primitive, inputs, needs: needs)
+    let kept = place.flatMap { products?.take(at: $0)?.first }
+    guard mode == .replaying, !needs.isEmpty else {
+      return kept.map(constant) ?? record(primitive, inputs, always: false)
+    }
+    let output = DeferredOutput(primitive, inputs, needs: needs, output: kept)
     let residuals = output.residuals
     append(primitive, inputs, needs) { residuals.take() }
     return Variable(
       deferred: output, shape: primitive.outputShape(inputs.map(\.shape)), dtype: inputs[0].dtype,
       tape: self, node: Int32(nodes.count - 1))
+  }
+
+  /// The same for an operation that a block which keeps products runs once.
+  package func record<P: Recallable>(_ primitive: P, _ inputs: [Variable]) -> Variable {
+    guard let products else { return record(primitive, inputs, always: false) }
+    let needs = needs(of: inputs, for: P.name)
+    let place = products.next()
+    if mode == .inference {
+      let (output, residuals) = primitive.forward(inputs.map { $0.read() }, needs: needs)
+      products.keep(primitive.kept(output, residuals), at: place)
+      return constant(output)
+    }
+    guard let kept = products.take(at: place), let output = kept.first else {
+      return record(primitive, inputs, always: false)
+    }
+    if needs.isEmpty { return constant(output) }
+    let residuals = primitive.residuals(inputs.map(\.value), kept: kept)
+    return append(primitive, inputs, needs, output, residuals)
   }
 
   private func needs(of inputs: [Variable], for name: String) -> GradientMask {

@@ -7,6 +7,7 @@ public struct Variable {
   private enum Source {
     case computed(Tensor)
     case deferred(any DeferredTensor, shape: Shape, dtype: DType)
+    case product(Tensor, place: Int, KeptProducts)
   }
 
   private let source: Source
@@ -29,10 +30,25 @@ public struct Variable {
     self.node = node
   }
 
+  /// A value that is kept at a place once it is read by an operation that is run again.
+  init(value: Tensor, tape: Tape, keptAt place: Int, in products: KeptProducts) {
+    source = .product(value, place: place, products)
+    self.tape = tape
+    node = -1
+  }
+
+  /// The value, for an operation that is run again.
+  func read() -> Tensor {
+    if case .product(let tensor, let place, let products) = source {
+      products.keep([tensor], at: place)
+    }
+    return value
+  }
+
   /// The number itself.
   public var value: Tensor {
     switch source {
-    case .computed(let tensor): tensor
+    case .computed(let tensor), .product(let tensor, _, _): tensor
     case .deferred(let output, _, _): output.value
     }
   }
@@ -40,7 +56,7 @@ public struct Variable {
   /// Extents of the value.
   public var shape: Shape {
     switch source {
-    case .computed(let tensor): tensor.shape
+    case .computed(let tensor), .product(let tensor, _, _): tensor.shape
     case .deferred(_, let shape, _): shape
     }
   }
@@ -48,7 +64,7 @@ public struct Variable {
   /// Element type of the value.
   public var dtype: DType {
     switch source {
-    case .computed(let tensor): tensor.dtype
+    case .computed(let tensor), .product(let tensor, _, _): tensor.dtype
     case .deferred(_, _, let dtype): dtype
     }
   }

@@ -54,6 +54,9 @@ static float *panels(void) {
 
 size_t ck_gemm_panel_bytes(void) { return (panels_a_size + panels_b_size) * sizeof(float); }
 
+// Scales of a piece of a row, one for each 32 numbers, and two behind it.
+enum { CK_NF4_SCALES = 34 };
+
 // LEVEL is 1 where the body may use the names of AVX2's instructions, 2 for AVX-512's.
 #define LEVEL 0
 #define TARGET
@@ -79,6 +82,8 @@ size_t ck_gemm_panel_bytes(void) { return (panels_a_size + panels_b_size) * size
 #undef LEVEL
 #undef TARGET
 #undef NAME
+
+#include "pairs.inc"
 
 // Calls the variant of this processor.
 #define CALL(name, ...)                        \
@@ -163,6 +168,24 @@ void ck_softmax_backward_f32(const float *s, const float *dp, float *p, float *d
 void ck_softmax_backward_bf16(const float *s, const float *dp, uint16_t *p, uint16_t *ds, size_t visible, size_t count, float log_sum_exp, float delta, float scale) {
   CALL(softmax_backward_bf16, s, dp, p, ds, visible, count, log_sum_exp, delta, scale)
 }
+void ck_norm_rows_f32(const float *x, const float *w, float epsilon, float *y, float *rstd, size_t rows, size_t columns) {
+  CALL(norm_rows_f32, x, w, epsilon, y, rstd, rows, columns)
+}
+void ck_norm_rows_backward_f32(const float *dy, const float *x, const float *w, const float *rstd, float *dx, size_t rows, size_t columns) {
+  CALL(norm_rows_backward_f32, dy, x, w, rstd, dx, rows, columns)
+}
+void ck_rotate_heads_f32(const float *x, const float *cosine, const float *sine, float sign, float *y, size_t heads, size_t head_dim, size_t half) {
+  CALL(rotate_heads_f32, x, cosine, sine, sign, y, heads, head_dim, half)
+}
+void ck_norm_rows_bf16(const uint16_t *x, const uint16_t *w, float epsilon, uint16_t *y, float *rstd, size_t rows, size_t columns) {
+  CALL(norm_rows_bf16, x, w, epsilon, y, rstd, rows, columns)
+}
+void ck_norm_rows_backward_bf16(const uint16_t *dy, const uint16_t *x, const uint16_t *w, const float *rstd, uint16_t *dx, size_t rows, size_t columns) {
+  CALL(norm_rows_backward_bf16, dy, x, w, rstd, dx, rows, columns)
+}
+void ck_rotate_heads_bf16(const uint16_t *x, const float *cosine, const float *sine, float sign, uint16_t *y, size_t heads, size_t head_dim, size_t half) {
+  CALL(rotate_heads_bf16, x, cosine, sine, sign, y, heads, head_dim, half)
+}
 float ck_dot_f32(const float *x, const float *y, size_t count) {
   CALL(dot_f32, x, y, count)
 }
@@ -171,6 +194,15 @@ float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count) {
 }
 void ck_matvec_f32(const float *w, size_t w_stride, const float *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
   CALL(matvec_f32, w, w_stride, x, m, y, y_stride, rows, columns)
+}
+int ck_multiplies_pairs(void) { return instruction_set() == avx512_bf16; }
+void ck_matvec_pairs(
+    const uint16_t *w, const uint16_t *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns) {
+#if defined(__x86_64__)
+  if (ck_multiplies_pairs()) matvec_pairs(w, x, m, y, y_stride, rows, columns);
+#else
+  (void)w, (void)x, (void)m, (void)y, (void)y_stride, (void)rows, (void)columns;
+#endif
 }
 void ck_weighted_rows_f32(const float *w, size_t w_stride, const float *x, size_t x_stride, size_t m, float *y, size_t rows, size_t columns) {
   CALL(weighted_rows_f32, w, w_stride, x, x_stride, m, y, rows, columns)

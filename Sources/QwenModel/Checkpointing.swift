@@ -9,6 +9,8 @@ public struct Checkpointing: Sendable, Hashable {
   package enum BlockMemory: Sendable, Hashable {
     /// Everything: nothing is computed twice.
     case everything
+    /// Its input and what its products and attention gave: what lies between them, a third of the memory, is computed twice.
+    case products
     /// Its input and the state between attention and MLP: neither the projection behind attention nor that behind the MLP
     /// is computed twice, and one half's insides exist at a time.
     case halves
@@ -18,12 +20,15 @@ public struct Checkpointing: Sendable, Hashable {
 
   /// How many blocks, the last ones, keep everything.
   public var wholeBlockCount: Int
+  /// How many blocks before those keep what is no small work to compute.
+  public var productBlockCount: Int
   /// Whether the others keep the state between attention and MLP besides their input.
   public var keepsHalves: Bool
 
-  /// The last `wholeBlockCount` blocks keep everything.
-  public init(wholeBlockCount: Int, keepsHalves: Bool = false) {
+  /// The last `wholeBlockCount` blocks keep everything, `productBlockCount` before them their products.
+  public init(wholeBlockCount: Int, productBlockCount: Int = 0, keepsHalves: Bool = false) {
     self.wholeBlockCount = wholeBlockCount
+    self.productBlockCount = productBlockCount
     self.keepsHalves = keepsHalves
   }
 
@@ -34,7 +39,9 @@ public struct Checkpointing: Sendable, Hashable {
 
   /// What block `index` of `count` keeps.
   package func memory(ofBlock index: Int, of count: Int) -> BlockMemory {
-    if count - index <= wholeBlockCount { return .everything }
+    let fromEnd = count - index
+    if fromEnd <= wholeBlockCount { return .everything }
+    if fromEnd - wholeBlockCount <= productBlockCount { return .products }
     return keepsHalves ? .halves : .input
   }
 }

@@ -110,6 +110,7 @@ public final class QwenDecoder: Module {
       switch checkpointing.memory(ofBlock: index, of: layers.elements.count) {
       case .everything:
         x = layer(x, context, observe: observe.map { observe in { observe(index, $0, $1) } })
+      case .products: x = checkpoint(x, keepsProducts: true) { layer($0, context) }
       case .halves:
         let h = checkpoint(x) { layer.attending($0, context) }
         x = checkpoint(h) { layer.expanding($0) }

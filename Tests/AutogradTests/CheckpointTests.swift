@@ -43,13 +43,13 @@ struct CheckpointTests {
 
   /// Output, gradient of x (where it is an input) and gradients of the parameters, twice through the block.
   private static func run(
-    checkpointed: Bool, randomness: Randomness?, isInput: Bool = true
+    checkpointed: Bool, keepsProducts: Bool = false, randomness: Randomness?, isInput: Bool = true
   ) throws -> [[Double]?] {
     let block = Block()
     let tape = Tape(randomness: randomness)
     let input = isInput ? tape.input(x) : tape.constant(x)
     func apply(_ x: Variable) -> Variable {
-      checkpointed ? checkpoint(x) { block($0) } : block(x)
+      checkpointed ? checkpoint(x, keepsProducts: keepsProducts) { block($0) } : block(x)
     }
     let y = apply(apply(input))
     tape.backward(from: y, seed: dy)
@@ -73,16 +73,21 @@ struct CheckpointTests {
       #expect(CheckpointTests.isSame(plain, kept))
       #expect(plain[0] == kept[0])
       #expect(kept[1] != nil && kept[2] != nil && kept[3] == nil && kept[4] != nil)
+      let products = try CheckpointTests.run(
+        checkpointed: true, keepsProducts: true, randomness: randomness)
+      #expect(products == kept)
     }
   }
 
   @Test("what a block ends in is not computed again, what it reads itself is")
   func deferral() throws {
-    func counts(_ body: @escaping (Variable, CountedMap) -> Variable) throws -> [Int] {
+    func counts(
+      keepsProducts: Bool = false, _ body: @escaping (Variable, CountedMap) -> Variable
+    ) throws -> [Int] {
       let map = CountedMap()
       let tape = Tape()
       let input = tape.input(CheckpointTests.x)
-      let y = checkpoint(input) { body($0, map) }
+      let y = checkpoint(input, keepsProducts: keepsProducts) { body($0, map) }
       tape.backward(from: y, seed: CheckpointTests.dy)
       let expected = try CheckpointTests.dy.doubles().map { 4 * $0 }
       #expect(try tape.gradient(of: input)?.doubles() == expected)
@@ -93,6 +98,10 @@ struct CheckpointTests {
     // The map is read by the scaling behind it.
     #expect(
       try counts { x, map in x + x.tape.record(map, [x]).scaled(by: 1) } == [2, 0])
+    // Unless what it gave is kept.
+    #expect(
+      try counts(keepsProducts: true) { x, map in x + x.tape.record(map, [x]).scaled(by: 1) }
+        == [1, 1])
   }
 
   @Test("another pass draws other dropout masks")
@@ -145,10 +154,14 @@ struct CheckpointTests {
         + block.parameters.map { try $0.gradient?.doubles() }
     }
     let plain = try gradients { block(block($0)) }
-    let nested = try gradients { x in
-      checkpoint(x) { y in block(checkpoint(y) { block($0) }) }
+    for (outer, inner) in [(false, false), (true, false), (false, true), (true, true)] {
+      let nested = try gradients { x in
+        checkpoint(x, keepsProducts: outer) { y in
+          block(checkpoint(y, keepsProducts: inner) { block($0) })
+        }
+      }
+      #expect(CheckpointTests.isSame(plain, nested))
     }
-    #expect(CheckpointTests.isSame(plain, nested))
   }
 
   @Test("a checkpoint keeps its input and nothing else")

@@ -51,12 +51,17 @@ struct CheckpointingTests {
         Checkpointing.full, Checkpointing(wholeBlockCount: 1),
         Checkpointing(wholeBlockCount: 0, keepsHalves: true),
         Checkpointing(wholeBlockCount: 1, keepsHalves: true),
+        Checkpointing(wholeBlockCount: 0, productBlockCount: 2),
+        Checkpointing(wholeBlockCount: 1, productBlockCount: 1, keepsHalves: true),
       ] {
         #expect(try Self.gradients(goldens, other, useDoRA: useDoRA) == plain)
       }
     }
     let all = try Self.gradients(goldens, .off, useDoRA: false, trainsAll: true)
-    for other in [Checkpointing.full, Checkpointing(wholeBlockCount: 1, keepsHalves: true)] {
+    for other in [
+      Checkpointing.full, Checkpointing(wholeBlockCount: 1, keepsHalves: true),
+      Checkpointing(wholeBlockCount: 0, productBlockCount: 4),
+    ] {
       #expect(try Self.gradients(goldens, other, useDoRA: false, trainsAll: true) == all)
     }
   }
@@ -67,6 +72,12 @@ struct CheckpointingTests {
     #expect(
       (0..<4).map { some.memory(ofBlock: $0, of: 4) } == [
         .halves, .halves, .everything, .everything,
+      ]
+    )
+    let mixed = Checkpointing(wholeBlockCount: 1, productBlockCount: 2)
+    #expect(
+      (0..<4).map { mixed.memory(ofBlock: $0, of: 4) } == [
+        .input, .products, .products, .everything,
       ]
     )
     #expect((0..<2).allSatisfy { Checkpointing.full.memory(ofBlock: $0, of: 2) == .input })

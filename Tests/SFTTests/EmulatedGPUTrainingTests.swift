@@ -22,10 +22,15 @@ struct EmulatedGPUTrainingTests {
     // In bfloat16 the two agree until a sum that was taken in another order is rounded to the other side. From there on
     // the losses of single steps part, by up to 2e-3 in models as small as these, and stay around one another.
     let isNarrow = settings.dtype == .bfloat16
+    // Heads as small as these have a kernel on the GPU that keeps probabilities in float32, as the CPU does where it multiplies nothing
+    // else. Where it multiplies bfloat16 it rounds them, as transformers and the kernels for larger heads do: one more rounding that the two
+    // do not share, from the first step on.
+    let roundings = isNarrow && MatrixProducts.multiplyBFloat16 ? 2.0 : 1.0
     var mean = 0.0
     for (step, (ours, theirs)) in zip(losses, expected).enumerated() {
       let difference = abs(ours - theirs) / theirs
-      #expect(difference < (!isNarrow ? 1e-4 : step < 2 ? 1e-3 : 3e-3), "step \(step + 1)")
+      let allowed = roundings * (!isNarrow ? 1e-4 : step < 2 ? 1e-3 : 3e-3)
+      #expect(difference < allowed, "step \(step + 1)")
       mean += difference / 12
     }
     #expect(mean < (isNarrow ? 1e-3 : 1e-4))

@@ -74,6 +74,7 @@ struct MemoryPlanTests {
   private static let modes = [
     Checkpointing.off, .full, Checkpointing(wholeBlockCount: 2),
     Checkpointing(wholeBlockCount: 1, keepsHalves: true),
+    Checkpointing(wholeBlockCount: 1, productBlockCount: 2),
   ]
 
   @Test(
@@ -149,8 +150,11 @@ struct MemoryPlanTests {
       let budget = least + Int(share * Double(most - least))
       let choice = ActivationPlanner(model, budget: budget).checkpointing(for: size)
       #expect(sizes.footprint(of: size, choice) <= budget)
+      let whole = min(4, choice.wholeBlockCount)
+      let rest = 4 - whole - choice.productBlockCount
       let kept =
-        Double(min(4, choice.wholeBlockCount)) + (choice.keepsHalves ? 0.2 : 0)
+        Double(whole) + 0.87 * Double(choice.productBlockCount)
+        + (choice.keepsHalves ? 0.2 * Double(rest) : 0)
       #expect(kept >= last)
       last = kept
     }
@@ -160,9 +164,12 @@ struct MemoryPlanTests {
     #expect(sizes.footprint(of: size, full) <= least)
     // Short micro-batches keep more under the same budget.
     let tight = ActivationPlanner(model, budget: least + (most - least) / 3)
+    func count(_ choice: Checkpointing) -> Int {
+      choice.wholeBlockCount == .max ? 5 : choice.wholeBlockCount + choice.productBlockCount
+    }
     #expect(
-      tight.checkpointing(for: BatchSize(tokens: 40, trained: 20)).wholeBlockCount
-        > tight.checkpointing(for: size).wholeBlockCount)
+      count(tight.checkpointing(for: BatchSize(tokens: 40, trained: 20)))
+        > count(tight.checkpointing(for: size)))
   }
 
   @Test("a buffer's pages count from the first byte written to them")

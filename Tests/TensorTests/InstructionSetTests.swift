@@ -57,6 +57,9 @@ struct InstructionSetTests {
         for m in [1, 2, 3, 8] {
           let (excess, sumExcess) = try FewRowsTests.excess(kind, shape, m)
           precondition(excess < 1 && sumExcess < 1, "\(kind) \(shape), \(m) rows")
+          if kind == .float32 { continue }
+          let narrowExcess = try FewRowsTests.narrowExcess(kind, shape, m)
+          precondition(narrowExcess < 1, "\(kind) \(shape), \(m) rows in bfloat16")
         }
       }
     }

@@ -5,7 +5,7 @@ package import Tensor
 /// softmax(scale·q·kᵀ)·v within documents and not into the future (Dao 2023 for the backward rule).
 ///
 /// q [N, H, D], k and v [M, K, D] → [N, H, D]. Keeps q, k, v, the output and logSumExp [H, N].
-package struct Attend: Primitive {
+package struct Attend: Recallable {
   package static let name = "attention"
   let scale: Double
   let documents: [Int]?
@@ -28,6 +28,14 @@ package struct Attend: Primitive {
     let (out, logSumExp) = Tensor.attention(
       q: x[0], k: x[1], v: x[2], scale: scale, documents: documents, keyOffset: keyOffset)
     return (out, Residuals(q: x[0], k: x[1], v: x[2], out: out, logSumExp: logSumExp))
+  }
+
+  package func kept(_ output: Tensor, _ residuals: Residuals) -> [Tensor] {
+    [output, residuals.logSumExp]
+  }
+
+  package func residuals(_ x: [Tensor], kept: [Tensor]) -> Residuals {
+    Residuals(q: x[0], k: x[1], v: x[2], out: kept[0], logSumExp: kept[1])
   }
 
   package func backward(_ dy: Tensor, _ kept: Residuals, into gradients: inout InputGradients) {

@@ -38,6 +38,27 @@ void ck_softmax_backward_bf16(
     const float *s, const float *dp, uint16_t *p, uint16_t *ds, size_t visible, size_t count,
     float log_sum_exp, float delta, float scale);
 
+// y ← x·rstd·w for each row, rstd = 1 / √(mean x² + epsilon). y may be x.
+void ck_norm_rows_f32(
+    const float *x, const float *w, float epsilon, float *y, float *rstd, size_t rows, size_t columns);
+void ck_norm_rows_bf16(
+    const uint16_t *x, const uint16_t *w, float epsilon, uint16_t *y, float *rstd, size_t rows, size_t columns);
+
+// dx ← rstd·(g − x̂·mean(g ⊙ x̂)) for each row, with g = dy ⊙ w and x̂ = x·rstd. dx may be dy.
+void ck_norm_rows_backward_f32(
+    const float *dy, const float *x, const float *w, const float *rstd, float *dx, size_t rows, size_t columns);
+void ck_norm_rows_backward_bf16(
+    const uint16_t *dy, const uint16_t *x, const uint16_t *w, const float *rstd, uint16_t *dx, size_t rows, size_t columns);
+
+// Each of `heads` heads of one token by the angles of its position: of its first 2·half elements the pairs (x[i], x[half + i]), the
+// rest as it is. `sign` is −1 for the inverse. y may be x.
+void ck_rotate_heads_f32(
+    const float *x, const float *cosine, const float *sine, float sign, float *y, size_t heads, size_t head_dim,
+    size_t half);
+void ck_rotate_heads_bf16(
+    const uint16_t *x, const float *cosine, const float *sine, float sign, uint16_t *y, size_t heads, size_t head_dim,
+    size_t half);
+
 // Σ x ⊙ y
 float ck_dot_f32(const float *x, const float *y, size_t count);
 float ck_dot_bf16(const uint16_t *x, const uint16_t *y, size_t count);
@@ -53,6 +74,11 @@ void ck_matvec_f32(
 void ck_matvec_bf16(
     const uint16_t *w, size_t w_stride, const float *x, size_t m, float *y, size_t y_stride, size_t rows,
     size_t columns);
+
+// The same for a W and rows x in bfloat16, all of them dense, by the instruction for pairs of them: on processors that have it, and nothing on others.
+int ck_multiplies_pairs(void);
+void ck_matvec_pairs(
+    const uint16_t *w, const uint16_t *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
 
 // y[q, c] ← Σ_r x[q, r]·W[r, c], the product with W itself instead of its transpose, summed in the order of r. Rows of x are
 // x_stride apart, those of y are padded to a multiple of 32 elements; with a W of bfloat16 ck_join_pairs puts each in order.
@@ -98,10 +124,11 @@ typedef struct {
   uint32_t block_shift;
 } ck_nf4;
 
-// y ← x in the order in which ck_nf4_matvec takes it; count is a multiple of 64.
+// y ← x in the order in which ck_nf4_matvec takes it, with zeros up to a multiple of 128; count is a multiple of 64.
 void ck_nf4_order(const float *x, float *y, size_t count);
 
-// As ck_matvec_f32, for the rows of w from `first` on; columns is a multiple of 64, rows of x come from ck_nf4_order.
+// As ck_matvec_f32, for the rows of w from `first` on; columns is a multiple of 64, rows of x come from ck_nf4_order
+// and are a multiple of 128 elements apart. A row is the sum of products with levels, of each block, times its scale.
 void ck_nf4_matvec(
     const ck_nf4 *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows,
     size_t columns);

@@ -124,22 +124,35 @@ package final class ActivationPlanner {
   private func choose(_ size: BatchSize) -> Checkpointing {
     let limit = budget ?? footprint(of: size, .full)
     if footprint(of: size, .off) <= limit { return .off }
-    let plain = mostWholeBlocks(size, keepsHalves: false, limit)
-    let halved = mostWholeBlocks(size, keepsHalves: true, limit)
-    guard let halved else { return Checkpointing(wholeBlockCount: plain ?? 0) }
-    // Keeping the middle saves two of a block's seven products in place of one.
-    let worth = Double(halved) + 0.2 * Double(blockCount - halved)
-    if Double(plain ?? 0) > worth { return Checkpointing(wholeBlockCount: plain ?? 0) }
-    return Checkpointing(wholeBlockCount: halved, keepsHalves: true)
+    let choices = [false, true].compactMap { mostKept(size, keepsHalves: $0, limit) }
+    return choices.max { worth($0) < worth($1) } ?? .full
   }
 
-  /// The largest number of blocks that can keep everything; nil where not even none can.
-  private func mostWholeBlocks(_ size: BatchSize, keepsHalves: Bool, _ limit: Int) -> Int? {
-    func fits(_ count: Int) -> Bool {
-      footprint(of: size, Checkpointing(wholeBlockCount: count, keepsHalves: keepsHalves)) <= limit
+  /// What of running blocks again a choice saves, in blocks. What lies between products is an eighth of a block's work; keeping the middle saves two
+  /// of its seven products in place of one.
+  private func worth(_ choice: Checkpointing) -> Double {
+    let rest = blockCount - choice.wholeBlockCount - choice.productBlockCount
+    return Double(choice.wholeBlockCount) + 0.87 * Double(choice.productBlockCount)
+      + (choice.keepsHalves ? 0.2 * Double(rest) : 0)
+  }
+
+  /// The choice that keeps most: as many blocks as possible keep their products, which is worth more for each byte than keeping everything, and of
+  /// them as many as possible keep everything. Nil where not even none can.
+  private func mostKept(_ size: BatchSize, keepsHalves: Bool, _ limit: Int) -> Checkpointing? {
+    func choice(_ whole: Int, _ products: Int) -> Checkpointing {
+      Checkpointing(
+        wholeBlockCount: whole, productBlockCount: products, keepsHalves: keepsHalves)
     }
-    guard fits(0) else { return nil }
-    var (low, high) = (0, blockCount - 1)
+    func fits(_ choice: Checkpointing) -> Bool { footprint(of: size, choice) <= limit }
+    guard fits(choice(0, 0)) else { return nil }
+    let kept = Self.largest(upTo: blockCount) { fits(choice(0, $0)) }
+    let whole = Self.largest(upTo: kept) { fits(choice($0, kept - $0)) }
+    return choice(whole, kept - whole)
+  }
+
+  /// The largest number up to `most` for which `fits` holds, as it does for 0 and all below one for which it does.
+  private static func largest(upTo most: Int, _ fits: (Int) -> Bool) -> Int {
+    var (low, high) = (0, most)
     while low < high {
       let middle = (low + high + 1) / 2
       if fits(middle) { low = middle } else { high = middle - 1 }

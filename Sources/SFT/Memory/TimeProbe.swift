@@ -103,9 +103,13 @@ public struct TimeProbe {
     for (_, size) in micros {
       let choice = plan.checkpointing(for: size)
       let whole = Double(min(choice.wholeBlockCount, config.numHiddenLayers))
+      let products = min(Double(choice.productBlockCount), layers - whole)
       let rest: Kind = choice.keepsHalves ? .halves : .input
-      seconds += whole * points.seconds(.everything, tokens: size.tokens)
-      if whole < layers { seconds += (layers - whole) * points.seconds(rest, tokens: size.tokens) }
+      for (count, kind) in [
+        (whole, .everything), (products, .products), (layers - whole - products, rest),
+      ] where count > 0 {
+        seconds += count * points.seconds(kind, tokens: size.tokens)
+      }
       seconds += headSeconds(size.trained)
     }
     // What was looked at stands for the whole run.
@@ -141,7 +145,7 @@ public struct TimeProbe {
   }
 
   /// Ways through a block.
-  private enum Kind: Hashable { case everything, halves, input, inference }
+  private enum Kind: Hashable { case everything, products, halves, input, inference }
 
   /// Seconds of a block by the tokens of a micro-batch.
   private struct Points {
@@ -176,7 +180,11 @@ public struct TimeProbe {
       var kinds: Set<Kind> = run.config.evalStrategy == .no ? [] : [.inference]
       for choice in Set(plan.choices.values).union([plan.checkpointing]) {
         if choice.wholeBlockCount > 0 { kinds.insert(.everything) }
-        if choice.wholeBlockCount < config.numHiddenLayers {
+        let layers = config.numHiddenLayers
+        if choice.productBlockCount > 0 && choice.wholeBlockCount < layers {
+          kinds.insert(.products)
+        }
+        if choice.wholeBlockCount < layers - choice.productBlockCount {
           kinds.insert(choice.keepsHalves ? .halves : .input)
         }
       }
@@ -215,6 +223,7 @@ public struct TimeProbe {
       let y: Variable
       switch kind {
       case .everything, .inference: y = layer(input, context)
+      case .products: y = checkpoint(input, keepsProducts: true) { layer($0, context) }
       case .input: y = checkpoint(input) { layer($0, context) }
       case .halves:
         y = checkpoint(checkpoint(input) { layer.attending($0, context) }) { layer.expanding($0) }

@@ -50,6 +50,8 @@ struct BlockedProduct {
   /// Words of the first factor that are packed at a time, and rows of it before its terms are taken in several runs: each
   /// block of rows packs the second factor anew.
   private static let (packedWords, fullRows) = (1 << 22, 516)
+  /// The same where terms are taken in several runs: sums that are read again after so many terms cost nothing.
+  private static let packedWordsOfRun = 1 << 20
   /// Rows that a thread packs at a time.
   private static let packedRows = 48
 
@@ -82,7 +84,7 @@ struct BlockedProduct {
       !isPacked || blockRows * words <= BlockedProduct.packedWords
       ? k
       : BlockedProduct.part(
-        of: k, atMost: max(1, BlockedProduct.packedWords / blockRows * k / words),
+        of: k, atMost: max(1, BlockedProduct.packedWordsOfRun / blockRows * k / words),
         multipleOf: ck_gemm_run_terms(panels))
     (height, width) = BlockedProduct.tile(
       rows: blockRows, atMost: isNarrow ? BlockedProduct.mostNarrowRows : blockRows, of: n,

@@ -10,6 +10,9 @@ extension CPUBackend {
   /// Whether the kernels take a weight in NF4 of so many columns.
   static func multipliesFewRows(ofNF4Columns columns: Int) -> Bool { columns % 64 == 0 }
 
+  /// How far apart rows of the other factor are at most.
+  static func mostPaddedColumns(_ columns: Int) -> Int { (columns + 127) / 128 * 128 }
+
   /// c ← α·a·Wᵀ + β·c for a [m, columns] of few rows and W [rows, columns] of float32, bfloat16 or NF4.
   ///
   /// Sums are float32, in an order that depends on the number of columns alone: a row of c does not depend on the others.
@@ -17,20 +20,31 @@ extension CPUBackend {
     _ a: Operand, _ w: PackedOperand, m: Int, rows: Int, columns: Int, alpha: Double, beta: Double,
     into c: Destination
   ) {
+    let sums = Scratch(Float.self, count: m * rows, pool: pool)
+    if case .narrow(let w) = w, w.dtype == .bfloat16, a.dtype == .bfloat16,
+      ck_multiplies_pairs() != 0
+    {
+      let (w, x, y) = (w.pointer(UInt16.self), a.pointer(UInt16.self), sums.pointer)
+      forEachTask(rows, (1 << 16) / max(columns, 1)) { range in
+        let first = range.lowerBound
+        ck_matvec_pairs(w + first * columns, x, m, y + first, rows, range.count, columns)
+      }
+      if alpha != 1 { scale(sums.destination.operand, by: alpha, into: sums.destination) }
+      add(sums.destination.operand, beta, into: c)
+      return
+    }
     let wide = Scratch(Float.self, count: m * columns, pool: pool)
     cast(a, into: wide.destination)
     if alpha != 1 { scale(wide.destination.operand, by: alpha, into: wide.destination) }
-    let padded = (columns + 31) / 32 * 32
-    let arranged = Scratch(Float.self, count: m * padded, pool: pool)
-    let sums = Scratch(Float.self, count: m * rows, pool: pool)
+    let padded = w.paddedColumns(columns)
+    let arranged = Scratch(Float.self, count: m * Self.mostPaddedColumns(columns), pool: pool)
     for row in 0..<m {
       arrange(
         wide.pointer + row * columns, for: w, into: arranged.pointer + row * padded, columns, padded
       )
     }
     let (x, y) = (arranged.pointer, sums.pointer)
-    // Some microseconds of reading: threads wait for the last one for half of that at the end of every product.
-    parallelStreams(rows, grain: max(4, (1 << 16) / columns / 4 * 4)) { range in
+    forEachTask(rows, w.elementsOfTask / max(columns, 1)) { range in
       let (first, count) = (range.lowerBound, range.count)
       switch w {
       case .nf4(let w):
@@ -45,12 +59,20 @@ extension CPUBackend {
           w.pointer(Float.self) + first * columns, columns, x, m, y + first, rows, count, columns)
       }
     }
-    if beta == 0 {
-      cast(sums.destination.operand, into: c)
-    } else {
-      if beta != 1 { scale(c.operand, by: beta, into: c) }
-      axpy(1, sums.destination.operand, into: c)
-    }
+    add(sums.destination.operand, beta, into: c)
+  }
+
+  /// Rows of a weight in tasks of about `count`: some microseconds of reading, since threads wait for the last one for half of that at the end of
+  /// every product.
+  private func forEachTask(_ rows: Int, _ count: Int, _ body: (Range<Int>) -> Void) {
+    parallelStreams(rows, grain: max(8, count / 8 * 8), body)
+  }
+
+  /// c ← x + β·c.
+  private func add(_ x: Operand, _ beta: Double, into c: Destination) {
+    guard beta != 0 else { return cast(x, into: c) }
+    if beta != 1 { scale(c.operand, by: beta, into: c) }
+    axpy(1, x, into: c)
   }
 
   /// y ← x in the order in which the kernel of `w` reads it, with zeros up to `padded` elements.
@@ -65,6 +87,20 @@ extension CPUBackend {
       y.update(from: x, count: columns)
       (y + columns).update(repeating: 0, count: padded - columns)
     }
+  }
+}
+
+extension PackedOperand {
+  /// Elements of a task: numbers in 4 bits take a third of the time of others.
+  fileprivate var elementsOfTask: Int {
+    if case .nf4 = self { return 1 << 17 }
+    return 1 << 16
+  }
+
+  /// How far apart rows of the other factor are for its kernel of few rows.
+  fileprivate func paddedColumns(_ columns: Int) -> Int {
+    if case .nf4 = self { return CPUBackend.mostPaddedColumns(columns) }
+    return (columns + 31) / 32 * 32
   }
 }
 

@@ -1,5 +1,5 @@
 // Rotary position embedding: half-rotation of every head by the angles of its token's position, by itself and with the norm
-// of heads before it. A head stays in the cache between the two.
+// of heads before it. The heads of a token stay in the cache between the two.
 
 extension CPUBackend: RotaryKernels {
   package func rotate(
@@ -55,28 +55,16 @@ extension Rotation {
     }
   }
 
-  /// One head by the angles of a position; y may be x.
+  /// The heads of token `row` by the angles of its position; y may be x.
   @inline(__always)
-  fileprivate func rotateHead<T: KernelElement>(
-    _ x: UnsafePointer<T>, _ cos: UnsafePointer<T.Compute>, _ sin: UnsafePointer<T.Compute>,
-    inverse: Bool, into y: UnsafeMutablePointer<T>
+  fileprivate func rotateHeads<T: KernelElement>(
+    ofRow row: Int, _ x: UnsafePointer<T>, _ cos: UnsafePointer<T.Compute>,
+    _ sin: UnsafePointer<T.Compute>, inverse: Bool, into y: UnsafeMutablePointer<T>
   ) {
-    let sign: T.Compute = inverse ? -1 : 1
-    var i = 0
-    while i + 8 <= half {
-      let (first, second) = (T.load(x + i), T.load(x + half + i))
-      let (cosine, sine) = (T.Compute.load(cos + i), T.Compute.load(sin + i) * sign)
-      T.store(first * cosine - second * sine, y + i)
-      T.store(second * cosine + first * sine, y + half + i)
-      i += 8
-    }
-    while i < half {
-      let (first, second) = (x[i].compute, x[half + i].compute)
-      y[i] = T(compute: first * cos[i] - second * sin[i] * sign)
-      y[half + i] = T(compute: second * cos[i] + first * sin[i] * sign)
-      i += 1
-    }
-    for i in 2 * half..<max(headDim, 2 * half) { y[i] = x[i] }
+    let offset = row * heads * headDim
+    T.rotateHeads(
+      x + offset, cos, sin, sign: inverse ? -1 : 1, into: y + offset, heads: heads,
+      headDim: headDim, half: half)
   }
 }
 
@@ -91,10 +79,7 @@ private struct RotaryKernel: FloatKernel {
     let (source, target) = (x.pointer(T.self), y.pointer(T.self))
     let (rotation, inverse) = (rotation, inverse)
     rotation.forEachRow(T.Compute.self) { n, cos, sin in
-      for head in n * rotation.heads..<(n + 1) * rotation.heads {
-        let offset = head * rotation.headDim
-        rotation.rotateHead(source + offset, cos, sin, inverse: inverse, into: target + offset)
-      }
+      rotation.rotateHeads(ofRow: n, source, cos, sin, inverse: inverse, into: target)
     }
   }
 }
@@ -111,11 +96,11 @@ private struct NormalizedRotaryKernel: FloatKernel {
     let (weight, rstd) = (norm.weight.pointer(T.self), norm.rstd.pointer(T.Compute.self))
     let epsilon = T.Compute(norm.epsilon)
     rotation.forEachRow(T.Compute.self) { n, cos, sin in
-      for head in n * rotation.heads..<(n + 1) * rotation.heads {
-        let (from, to) = (source + head * rotation.headDim, target + head * rotation.headDim)
-        rstd[head] = NormRow.normalize(from, weight, rotation.headDim, epsilon, into: to)
-        rotation.rotateHead(to, cos, sin, inverse: false, into: to)
-      }
+      let (first, offset) = (n * rotation.heads, n * rotation.heads * rotation.headDim)
+      T.normalizeRows(
+        source + offset, weight, epsilon: epsilon, into: target + offset, rstd: rstd + first,
+        rows: rotation.heads, columns: rotation.headDim)
+      rotation.rotateHeads(ofRow: n, target, cos, sin, inverse: false, into: target)
     }
   }
 }
@@ -133,12 +118,11 @@ private struct NormalizedRotaryBackwardKernel: FloatKernel {
     let (dy, x, weight) = (dy.pointer(T.self), x.pointer(T.self), weight.pointer(T.self))
     let (rstd, dx, rotation) = (rstd.pointer(T.Compute.self), dx.pointer(T.self), rotation)
     rotation.forEachRow(T.Compute.self) { n, cos, sin in
-      for head in n * rotation.heads..<(n + 1) * rotation.heads {
-        let offset = head * rotation.headDim
-        rotation.rotateHead(dy + offset, cos, sin, inverse: true, into: dx + offset)
-        NormRow.gradient(
-          dx + offset, x + offset, weight, rotation.headDim, rstd: rstd[head], into: dx + offset)
-      }
+      let (first, offset) = (n * rotation.heads, n * rotation.heads * rotation.headDim)
+      rotation.rotateHeads(ofRow: n, dy, cos, sin, inverse: true, into: dx)
+      T.normalizeRowsBackward(
+        dx + offset, x + offset, weight, rstd: rstd + first, into: dx + offset,
+        rows: rotation.heads, columns: rotation.headDim)
     }
   }
 }

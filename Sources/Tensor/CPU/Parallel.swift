@@ -78,20 +78,25 @@ package struct StreamParts: ~Copyable {
   /// The first task that nobody has taken and the end of those, in the upper and the lower half.
   private let bounds: UnsafeMutablePointer<Atomic<UInt64>>
   private let workers: Int
+  /// Parts lie a cache line and its neighbour apart, so that threads do not take it from each other.
+  private static let distance = 16
 
   /// Parts of tasks `0..<tasks` for threads `0..<workers`.
   package init(_ tasks: Int, workers: Int) {
     precondition(tasks < 1 << 31, "StreamParts: \(tasks) tasks")
     self.workers = workers
-    bounds = .allocate(capacity: workers)
+    bounds = .allocate(capacity: workers * StreamParts.distance)
     for worker in 0..<workers {
       let (first, end) = (tasks * worker / workers, tasks * (worker + 1) / workers)
-      (bounds + worker).initialize(to: Atomic(UInt64(first) << 32 | UInt64(end)))
+      (bounds + worker * StreamParts.distance).initialize(
+        to: Atomic(UInt64(first) << 32 | UInt64(end)))
     }
   }
 
   deinit {
-    bounds.deinitialize(count: workers)
+    for worker in 0..<workers {
+      (bounds + worker * StreamParts.distance).deinitialize(count: 1)
+    }
     bounds.deallocate()
   }
 
@@ -105,12 +110,13 @@ package struct StreamParts: ~Copyable {
   }
 
   private func take(from part: Int, atFront: Bool) -> Int? {
-    var known = bounds[part].load(ordering: .relaxed)
+    let bounds = bounds + part * StreamParts.distance
+    var known = bounds.pointee.load(ordering: .relaxed)
     while true {
       let (first, end) = (known >> 32, known & 0xFFFF_FFFF)
       if first >= end { return nil }
       let next = atFront ? (first + 1) << 32 | end : first << 32 | (end - 1)
-      let (exchanged, original) = bounds[part].weakCompareExchange(
+      let (exchanged, original) = bounds.pointee.weakCompareExchange(
         expected: known, desired: next, ordering: .relaxed)
       if exchanged { return Int(atFront ? first : end - 1) }
       known = original

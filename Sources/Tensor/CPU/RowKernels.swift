@@ -1,10 +1,10 @@
-// Kernels on consecutive elements that are bound by exp: in C with the processor's best instructions for float and
-// bfloat16 (CKernels), plainly for Double, which serves gradient checks.
+// Kernels on consecutive elements and on rows: in C with the processor's best instructions for float and bfloat16 (CKernels), plainly
+// for Double, which serves gradient checks.
 
 import CKernels
 import Glibc
 
-/// What softmax, cross-entropy and the gated activation need of an element type.
+/// What norms, rotations, softmax, cross-entropy and the gated activation need of an element type.
 package protocol RowKernels: BitwiseCopyable, Sendable {
   associatedtype Compute: BinaryFloatingPoint & Sendable
 
@@ -26,6 +26,19 @@ package protocol RowKernels: BitwiseCopyable, Sendable {
     _ s: UnsafePointer<Compute>, _ dp: UnsafePointer<Compute>, into p: UnsafeMutablePointer<Self>,
     _ ds: UnsafeMutablePointer<Self>, visible: Int, count: Int, logSumExp: Compute, delta: Compute,
     scale: Compute)
+  /// y ← x·rstd·w for each row, rstd = 1 / √(mean x² + epsilon). y may be x.
+  static func normalizeRows(
+    _ x: UnsafePointer<Self>, _ weight: UnsafePointer<Self>, epsilon: Compute,
+    into y: UnsafeMutablePointer<Self>, rstd: UnsafeMutablePointer<Compute>, rows: Int, columns: Int
+  )
+  /// dx ← rstd·(g − x̂·mean(g ⊙ x̂)) for each row, with g = dy ⊙ w and x̂ = x·rstd. dx may be dy.
+  static func normalizeRowsBackward(
+    _ dy: UnsafePointer<Self>, _ x: UnsafePointer<Self>, _ weight: UnsafePointer<Self>,
+    rstd: UnsafePointer<Compute>, into dx: UnsafeMutablePointer<Self>, rows: Int, columns: Int)
+  /// The heads of one token by the angles of its position, of each the pairs (x[i], x[half + i]); `sign` is −1 for the inverse. y may be x.
+  static func rotateHeads(
+    _ x: UnsafePointer<Self>, _ cos: UnsafePointer<Compute>, _ sin: UnsafePointer<Compute>,
+    sign: Compute, into y: UnsafeMutablePointer<Self>, heads: Int, headDim: Int, half: Int)
   /// Σ x ⊙ y.
   static func dot(_ x: UnsafePointer<Self>, _ y: UnsafePointer<Self>, count: Int) -> Compute
   /// The largest of at least one element.
@@ -66,6 +79,26 @@ extension Float: RowKernels {
     _ ds: UnsafeMutablePointer<Float>, visible: Int, count: Int, logSumExp: Float, delta: Float,
     scale: Float
   ) { ck_softmax_backward_f32(s, dp, p, ds, visible, count, logSumExp, delta, scale) }
+
+  @inline(__always)
+  package static func normalizeRows(
+    _ x: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, epsilon: Float,
+    into y: UnsafeMutablePointer<Float>, rstd: UnsafeMutablePointer<Float>, rows: Int, columns: Int
+  ) { ck_norm_rows_f32(x, weight, epsilon, y, rstd, rows, columns) }
+
+  @inline(__always)
+  package static func normalizeRowsBackward(
+    _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ weight: UnsafePointer<Float>,
+    rstd: UnsafePointer<Float>, into dx: UnsafeMutablePointer<Float>, rows: Int, columns: Int
+  ) {
+    ck_norm_rows_backward_f32(dy, x, weight, rstd, dx, rows, columns)
+  }
+
+  @inline(__always)
+  package static func rotateHeads(
+    _ x: UnsafePointer<Float>, _ cos: UnsafePointer<Float>, _ sin: UnsafePointer<Float>,
+    sign: Float, into y: UnsafeMutablePointer<Float>, heads: Int, headDim: Int, half: Int
+  ) { ck_rotate_heads_f32(x, cos, sin, sign, y, heads, headDim, half) }
 
   @inline(__always)
   package static func dot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, count: Int) -> Float
@@ -127,6 +160,27 @@ extension BFloat16: RowKernels {
   ) {
     ck_softmax_backward_bf16(s, dp, bits(p), bits(ds), visible, count, logSumExp, delta, scale)
   }
+
+  @inline(__always)
+  package static func normalizeRows(
+    _ x: UnsafePointer<BFloat16>, _ weight: UnsafePointer<BFloat16>, epsilon: Float,
+    into y: UnsafeMutablePointer<BFloat16>, rstd: UnsafeMutablePointer<Float>, rows: Int,
+    columns: Int
+  ) { ck_norm_rows_bf16(bits(x), bits(weight), epsilon, bits(y), rstd, rows, columns) }
+
+  @inline(__always)
+  package static func normalizeRowsBackward(
+    _ dy: UnsafePointer<BFloat16>, _ x: UnsafePointer<BFloat16>, _ weight: UnsafePointer<BFloat16>,
+    rstd: UnsafePointer<Float>, into dx: UnsafeMutablePointer<BFloat16>, rows: Int, columns: Int
+  ) {
+    ck_norm_rows_backward_bf16(bits(dy), bits(x), bits(weight), rstd, bits(dx), rows, columns)
+  }
+
+  @inline(__always)
+  package static func rotateHeads(
+    _ x: UnsafePointer<BFloat16>, _ cos: UnsafePointer<Float>, _ sin: UnsafePointer<Float>,
+    sign: Float, into y: UnsafeMutablePointer<BFloat16>, heads: Int, headDim: Int, half: Int
+  ) { ck_rotate_heads_bf16(bits(x), cos, sin, sign, bits(y), heads, headDim, half) }
 
   @inline(__always)
   package static func dot(_ x: UnsafePointer<BFloat16>, _ y: UnsafePointer<BFloat16>, count: Int)
@@ -193,6 +247,47 @@ extension Double: RowKernels {
       ds[i] = probability * (gradient - delta) * scale
     }
     for i in visible..<max(count, visible) { (p[i], ds[i]) = (0, 0) }
+  }
+
+  package static func normalizeRows(
+    _ x: UnsafePointer<Double>, _ weight: UnsafePointer<Double>, epsilon: Double,
+    into y: UnsafeMutablePointer<Double>, rstd: UnsafeMutablePointer<Double>, rows: Int,
+    columns: Int
+  ) {
+    for row in 0..<rows {
+      let (x, y) = (x + row * columns, y + row * columns)
+      let scale = 1 / (dot(x, x, count: columns) / Double(columns) + epsilon).squareRoot()
+      for c in 0..<columns { y[c] = x[c] * scale * weight[c] }
+      rstd[row] = scale
+    }
+  }
+
+  package static func normalizeRowsBackward(
+    _ dy: UnsafePointer<Double>, _ x: UnsafePointer<Double>, _ weight: UnsafePointer<Double>,
+    rstd: UnsafePointer<Double>, into dx: UnsafeMutablePointer<Double>, rows: Int, columns: Int
+  ) {
+    for row in 0..<rows {
+      let (dy, x, dx) = (dy + row * columns, x + row * columns, dx + row * columns)
+      var sum = 0.0
+      for c in 0..<columns { sum += dy[c] * weight[c] * x[c] }
+      let mean = sum * rstd[row] * rstd[row] / Double(columns)
+      for c in 0..<columns { dx[c] = (dy[c] * weight[c] - x[c] * mean) * rstd[row] }
+    }
+  }
+
+  package static func rotateHeads(
+    _ x: UnsafePointer<Double>, _ cos: UnsafePointer<Double>, _ sin: UnsafePointer<Double>,
+    sign: Double, into y: UnsafeMutablePointer<Double>, heads: Int, headDim: Int, half: Int
+  ) {
+    for head in 0..<heads {
+      let (x, y) = (x + head * headDim, y + head * headDim)
+      for i in 0..<half {
+        let (first, second) = (x[i], x[half + i])
+        y[i] = first * cos[i] - second * sin[i] * sign
+        y[half + i] = second * cos[i] + first * sin[i] * sign
+      }
+      for i in 2 * half..<max(headDim, 2 * half) { y[i] = x[i] }
+    }
   }
 
   package static func dot(_ x: UnsafePointer<Double>, _ y: UnsafePointer<Double>, count: Int)

@@ -53,7 +53,7 @@ extension SizingBackend: MatMulKernels {
 
   /// The product of few rows with a weight [rows, columns].
   private func multiplyFewRows(m: Int, rows: Int, columns: Int) {
-    scratch(4 * m * columns, 4 * m * ((columns + 31) / 32 * 32), 4 * m * rows)
+    scratch(4 * m * columns, 4 * m * CPUBackend.mostPaddedColumns(columns), 4 * m * rows)
   }
 }
 

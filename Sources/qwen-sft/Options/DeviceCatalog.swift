@@ -19,6 +19,9 @@ struct DeviceCatalog {
   let blasVersion: String
   /// The kernel set that OpenBLAS uses.
   let blasKernels: String
+  /// The instructions of the package's own kernels, such as "avx512_bf16", and the types whose products go through them.
+  let ownInstructionSet: String
+  let ownProducts: [DType]
   /// "oneDNN 2.6.3", nil where the program was built without it.
   let oneDNNVersion: String?
   /// The instruction set that oneDNN uses, such as "avx512_core_bf16".
@@ -42,6 +45,8 @@ struct DeviceCatalog {
       hasAVX512: processor.hasAVX512,
       blasVersion: OpenBLAS.configuration.split(separator: " ").prefix(2).joined(separator: " "),
       blasKernels: OpenBLAS.kernelName,
+      ownInstructionSet: MatrixProducts.instructionSet,
+      ownProducts: [DType.float32, .bfloat16].filter { MatrixProducts.areOwn($0) },
       oneDNNVersion: MatrixProducts.oneDNNVersion.map { "oneDNN \($0)" },
       oneDNNInstructionSet: MatrixProducts.oneDNNInstructionSet,
       threadLibrary: MatrixProducts.threadLibrary, memoryByteCount: memory.total,
@@ -57,6 +62,8 @@ struct DeviceCatalog {
       "processors": .integer(processorCount), "threads": .integer(threadCount),
       "avx512": .bool(hasAVX512), "blas": .string(blasVersion),
       "blas_kernels": .string(blasKernels),
+      "own_kernels_isa": .string(ownInstructionSet),
+      "own_products": .array(ownProducts.map { .string($0.rawValue) }),
       "onednn": oneDNNVersion.map(JSON.string) ?? .null,
       "onednn_isa": oneDNNInstructionSet.map(JSON.string) ?? .null,
       "thread_library": .string(threadLibrary),
@@ -97,12 +104,17 @@ struct DeviceCatalog {
         gib(total) + (availableMemoryByteCount.map { ", \(gib($0)) free" } ?? "")
       } ?? "unknown"
     let blas = "\(blasVersion), \(blasKernels) kernels"
-    let products =
-      if let oneDNNVersion, let oneDNNInstructionSet {
-        "float32 and bfloat16 \(oneDNNVersion), \(oneDNNInstructionSet); float64 \(blas)"
-      } else {
-        "\(blas) (built without oneDNN)"
-      }
+    var products = [blas]
+    if let oneDNNVersion, let oneDNNInstructionSet {
+      let own = ownProducts.map(\.rawValue)
+      let others = [DType.float32, .bfloat16].map(\.rawValue).filter { !own.contains($0) }
+      products = [
+        (own, "own kernels, \(ownInstructionSet)"),
+        (others, "\(oneDNNVersion), \(oneDNNInstructionSet)"), (["float64"], blas),
+      ].filter { !$0.0.isEmpty }.map { "\($0.0.joined(separator: " and ")) \($0.1)" }
+    } else {
+      products[0] += " (built without oneDNN)"
+    }
     return """
       qwen-sft \(QwenSFT.version)
 
@@ -110,7 +122,7 @@ struct DeviceCatalog {
         processor     \(processorName ?? "unknown")
         processors    \(processorCount), \(threadCount) used
         AVX-512       \(hasAVX512 ? "yes" : "no")
-        products      \(products)
+        products      \(products.joined(separator: "; "))
         threads       \(threadLibrary)
         memory        \(memory)
 

@@ -41,10 +41,13 @@ struct PlanReport {
   private static func words(_ choice: Checkpointing, layers: Int) -> String {
     let whole = min(choice.wholeBlockCount, layers)
     if whole == layers { return "every block keeps everything" }
-    let rest = choice.keepsHalves ? "their input and middle" : "their input"
-    return whole == 0
-      ? "all \(layers) blocks keep \(rest)"
-      : "\(whole) of \(layers) blocks keep everything, the others \(rest)"
+    let products = min(choice.productBlockCount, layers - whole)
+    let kinds = [
+      (whole, "everything"), (products, "what products gave"),
+      (layers - whole - products, choice.keepsHalves ? "their input and middle" : "their input"),
+    ].filter { $0.0 > 0 }
+    guard kinds.count > 1 else { return "all \(layers) blocks keep \(kinds[0].1)" }
+    return "of \(layers) blocks " + kinds.map { "\($0.0) keep \($0.1)" }.joined(separator: ", ")
   }
 
   private static func label(_ part: MemoryPlan.Part, _ plan: MemoryPlan) -> String {
@@ -212,6 +215,10 @@ struct PlanReport {
       "head_and_loss_bytes": .integer(memory.headByteCount),
       "block_backward_bytes": .integer(memory.backwardByteCount),
       "whole_blocks": .integer(min(layers, memory.checkpointing.wholeBlockCount)),
+      "product_blocks": .integer(
+        min(
+          memory.checkpointing.productBlockCount,
+          layers - min(layers, memory.checkpointing.wholeBlockCount))),
       "keeps_halves": .bool(memory.checkpointing.keepsHalves),
     ]
   }
