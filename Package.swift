@@ -22,7 +22,8 @@ let package = Package(
     .trait(
       name: "OneDNN",
       description:
-        "Matrix products through oneDNN (libdnnl-dev); without it all go through OpenBLAS."),
+        "Matrix products on libgomp's threads, by kernels of this package and oneDNN (libdnnl-dev); without it all go through OpenBLAS."
+    ),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

@@ -34,8 +34,14 @@ final class DeferredOutput<P: Deferrable>: DeferredTensor {
     private let needs: GradientMask
     private var state: State
 
-    fileprivate init(_ primitive: P, _ inputs: [Variable], needs: GradientMask) {
-      (self.primitive, self.needs, state) = (primitive, needs, .waiting(inputs: inputs))
+    /// Where the output is there already, inputs that backward does not need are let go at once.
+    fileprivate init(
+      _ primitive: P, _ inputs: [Variable], needs: GradientMask, isComputed: Bool
+    ) {
+      (self.primitive, self.needs) = (primitive, needs)
+      state =
+        isComputed
+        ? .kept(primitive.residuals(inputs, needs: needs)) : .waiting(inputs: inputs)
     }
 
     /// The output, once.
@@ -66,7 +72,7 @@ final class DeferredOutput<P: Deferrable>: DeferredTensor {
   /// The output of `primitive` for `inputs`, not computed yet unless it is given.
   init(_ primitive: P, _ inputs: [Variable], needs: GradientMask, output: Tensor? = nil) {
     self.output = output
-    residuals = Residuals(primitive, inputs, needs: needs)
+    residuals = Residuals(primitive, inputs, needs: needs, isComputed: output != nil)
   }
 
   var value: Tensor {

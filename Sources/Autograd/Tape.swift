@@ -118,6 +118,11 @@ public final class Tape {
       return Variable(value: output, tape: self, keptAt: place, in: products)
     }
     let kept = place.flatMap { products?.take(at: $0)?.first }
+    if let kept {
+      precondition(
+        kept.shape == primitive.outputShape(inputs.map(\.shape)) && kept.dtype == inputs[0].dtype,
+        "\(P.name): the second run of a block is not that of the first")
+    }
     guard mode == .replaying, !needs.isEmpty else {
       return kept.map(constant) ?? record(primitive, inputs, always: false)
     }

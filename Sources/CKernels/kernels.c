@@ -21,12 +21,12 @@ typedef float eight __attribute__((vector_size(32)));
 
 // The panels of a thread: its own until it ends, so that no product waits for memory.
 //
-// Blocks that stay in caches have CK_GEMM_ROWS rows of the first factor, at most CK_GEMM_WORDS words of each, and 384 by 512 or 544 by 256
-// words of the second.
+// Blocks that stay in caches have CK_GEMM_ROWS rows of the first factor, at most CK_GEMM_WORDS words of each and one more where it ends within a
+// word and is continued, and 384 by 512 or 545 by 256 words of the second.
 enum {
   CK_GEMM_ROWS = 144,
   CK_GEMM_WORDS = 544,
-  panels_a_size = CK_GEMM_ROWS * CK_GEMM_WORDS,
+  panels_a_size = CK_GEMM_ROWS * (CK_GEMM_WORDS + 1),
   panels_b_size = 384 * 512
 };
 
@@ -88,9 +88,10 @@ enum { CK_NF4_SCALES = 34 };
 // Calls the variant of this processor.
 #define CALL(name, ...)                        \
   switch (instruction_set()) {                 \
-    case avx512_bf16:                               \
-    case avx512: return name##_avx512(__VA_ARGS__); \
-    case avx2: return name##_avx2(__VA_ARGS__);     \
+    case avx512_bf16:                            \
+    case avx512:                                 \
+      return name##_avx512(__VA_ARGS__);         \
+    case avx2: return name##_avx2(__VA_ARGS__);  \
     default: return name##_baseline(__VA_ARGS__);   \
   }
 #else

@@ -44,12 +44,12 @@ struct ParityTests {
     let logProbabilities = try statistics.nll.doubles().map { -$0 }
     let golden = try expected.tensor("logprobs", dtype: .float32).doubles()
     #expect(logProbabilities.count == golden.count)
-    // A log-probability is as exact as the logits that it is the difference of.
+    // A log-probability is as exact as the logits that it is the difference of: 13 in one of the models, where a unit in the last place is 1e-6.
     let largest = try expected.tensor("logits", dtype: .float32).doubles().reduce(0) {
       max($0, $1.magnitude)
     }
     for (ours, theirs) in zip(logProbabilities, golden) {
-      #expect(abs(ours - theirs) < 1e-6 * largest)
+      #expect(abs(ours - theirs) < max(5e-6, 5e-7 * largest))
     }
   }
 

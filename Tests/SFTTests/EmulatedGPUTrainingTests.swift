@@ -25,7 +25,7 @@ struct EmulatedGPUTrainingTests {
     // Heads as small as these have a kernel on the GPU that keeps probabilities in float32, as the CPU does where it multiplies nothing
     // else. Where it multiplies bfloat16 it rounds them, as transformers and the kernels for larger heads do: one more rounding that the two
     // do not share, from the first step on.
-    let roundings = isNarrow && MatrixProducts.multiplyBFloat16 ? 2.0 : 1.0
+    let roundings = isNarrow && MatrixProducts.multipliesBFloat16 ? 2.0 : 1.0
     var mean = 0.0
     for (step, (ours, theirs)) in zip(losses, expected).enumerated() {
       let difference = abs(ours - theirs) / theirs

@@ -24,6 +24,7 @@ struct BlockedProductTests {
       (1, 1, 1), (5, 15, 7), (6, 16, 8), (7, 17, 9), (13, 33, 31), (12, 48, 384), (11, 40, 385),
       (145, 20, 70),
       (290, 31, 16), (9, 513, 33), (6, 530, 770), (150, 520, 400), (27, 70, 545), (4, 64, 1100),
+      (145, 20, 1088), (38, 16, 1090),
     ]
     let factors: [(Float, Float)] = [(1, 0), (0.5, 1), (1, -0.25)]
     return sizes.enumerated().flatMap { index, size in
@@ -48,7 +49,9 @@ struct BlockedProductTests {
     let (m, n, k) = (product.m, product.n, product.k)
     let isQuantized = type == ck_type_nf4 || type == ck_type_nf4_bf16
     // Rows are further apart than they are long.
-    let strideA = (product.isTransposed.a ? m : k) + 3
+    // Even and odd strides of the first factor, whose rows are read where they are beside few columns.
+    let lengthA = product.isTransposed.a ? m : k
+    let strideA = lengthA + (m % 2 == 0 ? 4 - lengthA % 2 : 3)
     let strideB = (product.isTransposed.b ? k : n) + (isQuantized ? 0 : 5)
     let strideC = n + 2
     let rowsB = product.isTransposed.b ? n : k
@@ -241,7 +244,9 @@ struct BlockedProductTests {
       return result(type) { elementSize, result in
         withFactors(second) { a, b in
           for terms in BlockedProductTests.runs(k, panels) {
-            let words = ck_gemm_words(panels, terms.count) + (cut > 0 ? 1 : 0)
+            let own = cut > terms.lowerBound ? min(cut, terms.upperBound) - terms.lowerBound : 0
+            let words =
+              ck_gemm_words(panels, own) + ck_gemm_words(panels, terms.count - own)
             var packed = [Float](repeating: 7, count: height * words + 8)
             for rows in [cutRow..<m, 0..<cutRow] where !rows.isEmpty {
               var part = part(rows, terms)
@@ -451,7 +456,8 @@ struct BlockedProductTests {
 
   @Test(
     "rows in blocks and terms in runs give the same, on any number of threads",
-    arguments: [(1100, 200, 12_000), (510, 600, 9_000)], [DType.float32, .bfloat16])
+    arguments: [(1100, 200, 12_000), (510, 600, 9_000), (510, 300, 18_000)],
+    [DType.float32, .bfloat16])
   func runs(_ extents: (m: Int, n: Int, k: Int), _ dtype: DType) throws {
     let (m, n, k) = extents
     let a = FewRowsTests.rows(m, k).cast(to: dtype)

@@ -21,9 +21,7 @@ extension CPUBackend {
     into c: Destination
   ) {
     let sums = Scratch(Float.self, count: m * rows, pool: pool)
-    if case .narrow(let w) = w, w.dtype == .bfloat16, a.dtype == .bfloat16,
-      ck_multiplies_pairs() != 0
-    {
+    if case .narrow(let w) = w, PackedOperand.narrow(w).isMultipliedInPairs(by: a.dtype) {
       let (w, x, y) = (w.pointer(UInt16.self), a.pointer(UInt16.self), sums.pointer)
       forEachTask(rows, (1 << 16) / max(columns, 1)) { range in
         let first = range.lowerBound
@@ -91,6 +89,12 @@ extension CPUBackend {
 }
 
 extension PackedOperand {
+  /// Whether this weight and rows of `dtype` are multiplied as they are, by the instruction for pairs in bfloat16.
+  func isMultipliedInPairs(by dtype: DType) -> Bool {
+    guard case .narrow(let w) = self else { return false }
+    return w.dtype == .bfloat16 && dtype == .bfloat16 && ck_multiplies_pairs() != 0
+  }
+
   /// Elements of a task: numbers in 4 bits take a third of the time of others.
   fileprivate var elementsOfTask: Int {
     if case .nf4 = self { return 1 << 17 }

@@ -1,5 +1,5 @@
-// The processor as a backend: oneDNN and OpenBLAS for matrix products, kernels in C for the hottest rest, plain Swift SIMD
-// for all else.
+// The processor as a backend: kernels in C for matrix products and the hottest rest, oneDNN and OpenBLAS where they multiply faster, plain
+// Swift SIMD for all else.
 // The kernels are in the CPU+….swift files, one for each protocol of Backend.swift.
 
 /// Kernels on the processor. There is one instance: its pool is the process's tensor memory.

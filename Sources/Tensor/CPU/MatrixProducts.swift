@@ -27,7 +27,7 @@ package enum MatrixProducts {
   package static func areOwn(_ dtype: DType) -> Bool { BlockedProduct.isFastest(for: dtype) }
 
   /// Whether bfloat16 is multiplied as it is, so that attention rounds its probabilities to it; else they are float32.
-  package static var multiplyBFloat16: Bool { BFloat16.isMultipliable }
+  package static var multipliesBFloat16: Bool { BFloat16.isMultipliable }
 
   /// The instructions that kernels of this package use here, such as "avx512_bf16".
   package static var instructionSet: String { String(cString: ck_instruction_set()) }

@@ -34,7 +34,7 @@ extension SizingBackend: MatMulKernels {
   ) {
     guard m > 0, n > 0, k > 0 else { return }
     if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
-      multiplyFewRows(m: m, rows: n, columns: k)
+      multiplyFewRows(m: m, .narrow(b), a.dtype, rows: n, columns: k)
     } else if BlockedProduct.isFastest(for: a.dtype) {
       scratch(
         BlockedProduct(
@@ -52,7 +52,10 @@ extension SizingBackend: MatMulKernels {
   }
 
   /// The product of few rows with a weight [rows, columns].
-  private func multiplyFewRows(m: Int, rows: Int, columns: Int) {
+  private func multiplyFewRows(
+    m: Int, _ w: PackedOperand, _ dtype: DType, rows: Int, columns: Int
+  ) {
+    if w.isMultipliedInPairs(by: dtype) { return scratch(4 * m * rows) }
     scratch(4 * m * columns, 4 * m * CPUBackend.mostPaddedColumns(columns), 4 * m * rows)
   }
 }
@@ -91,7 +94,7 @@ extension SizingBackend: QuantizationKernels {
     }
     switch kernels {
     case .fewRows:
-      multiplyFewRows(m: m, rows: rows, columns: columns)
+      multiplyFewRows(m: m, w, a.dtype, rows: rows, columns: columns)
       return
     case .dense(let w):
       matmul(
@@ -112,7 +115,12 @@ extension SizingBackend: QuantizationKernels {
     } else if a.dtype != .bfloat16 {
       scratch(tile)
     } else if m > CPUBackend.directRows && BFloat16.isMultipliable {
-      scratch(2 * rows * columns)
+      let blocks =
+        BlockedProduct.isFastest(for: .bfloat16)
+        ? BlockedProduct(
+          m: m, n: n, k: k, result: c.dtype, panels: BlockedProduct.panels(.bfloat16, .bfloat16)
+        ).scratchByteCounts : []
+      scratch([2 * rows * columns] + blocks)
     } else {
       scratch(4 * a.count, 4 * c.count, tile)
     }
