@@ -105,9 +105,11 @@ struct BlockedProductTests {
             if whole.panels == ck_panels_f32 || cut % 2 == 0 {
               expectSame(continuedResult, as: result, "from two factors")
             }
-            expectSame(
-              continued.productInSteps(by: second, .float32), as: continuedResult,
-              "in steps of two")
+            for isWhole in [false, true] {
+              expectSame(
+                continued.productInSteps(by: second, .float32, isPackedWhole: isWhole),
+                as: continuedResult, "in steps of two")
+            }
             results.append(continuedResult)
           }
         }
@@ -235,18 +237,23 @@ struct BlockedProductTests {
       }
     }
 
-    /// With the first factor packed before, rows in two parts, and terms in runs.
-    func productInSteps(by second: ck_factor, _ type: DType) -> [Float] {
+    /// With the first factor packed before, rows in two parts, and terms run by run or all at once.
+    func productInSteps(by second: ck_factor, _ type: DType, isPackedWhole: Bool = false)
+      -> [Float]
+    {
       let (m, k) = (product.m, product.k)
       let unit = ck_gemm_panel_rows()
       let height = (m + unit - 1) / unit * unit
       let cutRow = min(m, height / (2 * unit) * unit)
       return result(type) { elementSize, result in
         withFactors(second) { a, b in
-          for terms in BlockedProductTests.runs(k, panels) {
+          let runs = BlockedProductTests.runs(k, panels)
+          func words(_ terms: Range<Int>) -> Int {
             let own = cut > terms.lowerBound ? min(cut, terms.upperBound) - terms.lowerBound : 0
-            let words =
-              ck_gemm_words(panels, own) + ck_gemm_words(panels, terms.count - own)
+            return ck_gemm_words(panels, own) + ck_gemm_words(panels, terms.count - own)
+          }
+          for terms in isPackedWhole ? [0..<k] : runs {
+            let words = isPackedWhole ? runs.map(words).reduce(0, +) : words(terms)
             var packed = [Float](repeating: 7, count: height * words + 8)
             for rows in [cutRow..<m, 0..<cutRow] where !rows.isEmpty {
               var part = part(rows, terms)

@@ -1,5 +1,5 @@
-// Kernels that are bound by exp and by conversions, for the instruction set of the processor at hand. Each works on
-// consecutive elements or on one row; the caller splits the work among threads. Names end in the element type:
+// Kernels for the instruction set of the processor at hand: those bound by exp and by conversions, norms and rotations, and products. Each
+// works on consecutive elements, on rows or on a part of a product; the caller splits the work among threads. Names end in the element type:
 // f32 for float, bf16 for bfloat16 as its 16 bits.
 #pragma once
 

@@ -21,8 +21,8 @@ extension CPUBackend {
     into c: Destination
   ) {
     let sums = Scratch(Float.self, count: m * rows, pool: pool)
-    if case .narrow(let w) = w, PackedOperand.narrow(w).isMultipliedInPairs(by: a.dtype) {
-      let (w, x, y) = (w.pointer(UInt16.self), a.pointer(UInt16.self), sums.pointer)
+    if case .narrow(let narrow) = w, w.isMultipliedInPairs(by: a.dtype) {
+      let (w, x, y) = (narrow.pointer(UInt16.self), a.pointer(UInt16.self), sums.pointer)
       forEachTask(rows, (1 << 16) / max(columns, 1)) { range in
         let first = range.lowerBound
         ck_matvec_pairs(w + first * columns, x, m, y + first, rows, range.count, columns)
