@@ -226,6 +226,15 @@ void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count) {
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count) {
   CALL(nf4_unpack_bf16, w, first, y, count)
 }
+float ck_coarse_rows_f32(const float *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns) {
+  CALL(coarse_rows_f32, w, coarse, first, rows, columns)
+}
+float ck_coarse_rows_bf16(const uint16_t *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns) {
+  CALL(coarse_rows_bf16, w, coarse, first, rows, columns)
+}
+void ck_coarse_bounds(const ck_coarse *w, size_t first, const float *x, size_t x_stride, const float *lengths, size_t m, float *upper, size_t upper_stride, float *largest_lower, float *largest_upper, size_t rows, size_t columns) {
+  CALL(coarse_bounds, w, first, x, x_stride, lengths, m, upper, upper_stride, largest_lower, largest_upper, rows, columns)
+}
 int ck_gemm_is_fastest(ck_panels panels) {
   return instruction_set() >= avx2 && (panels == ck_panels_f32 || instruction_set() == avx512_bf16);
 }

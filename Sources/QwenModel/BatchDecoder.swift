@@ -32,20 +32,23 @@ public final class BatchDecoder {
   private var sequences: [DecodingSequence] = []
   private var nextID = 0
   private var prefixes: PrefixCaches
+  private let headScreen: HeadScreen?
 
   /// A decoder for `model`, whose adapters are those of `routes`.
   ///
   /// `keptPrefixTokenCount` tokens of past sequences are remembered: sequences that begin like one of them take up its
-  /// keys and values.
+  /// keys and values. With `screensHead`, on devices where that is faster, greedy choices and those among the top k are made without
+  /// all logits of a large vocabulary: the same ones, for the memory of the head in 8 bits.
   public init(
     model: QwenModel, routes: AdapterRoutes? = nil, promptRows: PromptRows = PromptRows(),
-    keptPrefixTokenCount: Int = 0
+    keptPrefixTokenCount: Int = 0, screensHead: Bool = true
   ) {
     self.model = model
     self.routes = routes
     self.promptRows = promptRows
     device = Device(backend: model.reference.backend, preferredComputeDType: .float32)
     prefixes = PrefixCaches(maximumTokenCount: keptPrefixTokenCount)
+    headScreen = screensHead ? HeadScreen(model) : nil
   }
 
   /// Sequences that are not done.
@@ -167,6 +170,7 @@ public final class BatchDecoder {
   private func choose(for ready: [DecodingSequence], hidden: Tensor) throws(DeviceError)
     -> [DecodedToken]
   {
+    if let tokens = try chooseAmongLikeliest(for: ready, hidden: hidden) { return tokens }
     let logits = model.logits(tape.constant(hidden)).value  // [B, V]
     let squares = try logits.dotOfRows(logits).doubles()
     let needsHost = ready.map { sequence in
@@ -180,10 +184,7 @@ public final class BatchDecoder {
       let host =
         needsHost[row]
         ? try logits.rows(row..<row + 1).cast(to: .float32).array(of: Float.self) : []
-      let siblings = sequence.followers.map { sequence.forked(id: $0.id, stream: $0.stream) }
-      sequence.followers = []
-      sequences += siblings
-      for one in [sequence] + siblings {
+      for one in withFollowers(sequence) {
         guard squares[row].isFinite else {
           tokens.append(DecodedToken(sequence: one.id, id: -1, logprobs: nil, end: .notFinite))
           drop(one)
@@ -194,6 +195,40 @@ public final class BatchDecoder {
       }
     }
     return tokens
+  }
+
+  /// The same without the logits of tokens that are too unlikely to matter; nil where all may.
+  private func chooseAmongLikeliest(for ready: [DecodingSequence], hidden: Tensor)
+    throws(DeviceError) -> [DecodedToken]?
+  {
+    guard let headScreen else { return nil }
+    var (count, remaining) = (0, 0)
+    for sequence in ready {
+      let request = sequence.request
+      guard request.topLogprobs == nil, let decisive = request.options.decisiveCount else {
+        return nil
+      }
+      count = max(count, decisive)
+      remaining += request.maxNewTokens - sequence.generated.count
+    }
+    let logits = try headScreen.logits(
+      after: hidden, count: count, remaining: remaining, on: tape)
+    guard let logits else { return nil }
+    var tokens: [DecodedToken] = []
+    for (row, sequence) in ready.enumerated() {
+      for one in withFollowers(sequence) {
+        tokens.append(take(one.sampler.next(logits[row]), one, []))
+      }
+    }
+    return tokens
+  }
+
+  /// A sequence and those that have waited for its prompt, which go their own ways from here.
+  private func withFollowers(_ sequence: DecodingSequence) -> [DecodingSequence] {
+    let siblings = sequence.followers.map { sequence.forked(id: $0.id, stream: $0.stream) }
+    sequence.followers = []
+    sequences += siblings
+    return [sequence] + siblings
   }
 
   /// Adds a token to its sequence.

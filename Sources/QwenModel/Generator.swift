@@ -23,9 +23,11 @@ public struct Generator {
   private let stopIDs: Set<Int32>
   private let options: SamplingOptions
 
-  /// A generator that stops at any of `stopIDs`.
-  public init(model: QwenModel, stopIDs: Set<Int32>, options: SamplingOptions) {
-    decoder = BatchDecoder(model: model)
+  /// A generator that stops at any of `stopIDs`; `screensHead` is that of ``BatchDecoder``.
+  public init(
+    model: QwenModel, stopIDs: Set<Int32>, options: SamplingOptions, screensHead: Bool = true
+  ) {
+    decoder = BatchDecoder(model: model, screensHead: screensHead)
     self.stopIDs = stopIDs
     self.options = options
   }

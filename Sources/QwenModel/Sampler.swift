@@ -32,6 +32,11 @@ package struct Sampler {
     return id
   }
 
+  /// The same among `candidates`, where no others decide (``SamplingOptions/decisiveCount``).
+  package mutating func next(_ candidates: CandidateLogits) -> Int32 {
+    candidates.ids[Int(next(candidates.values))]
+  }
+
   /// Adds a token that was chosen otherwise.
   package mutating func accept(_ id: Int32) {
     if options.changesLogits { history.append(id) }

@@ -49,6 +49,13 @@ public struct SamplingOptions: Sendable, Hashable {
       || noRepeatNgramSize > 0
   }
 
+  /// How many of the likeliest tokens, as the model gives them, decide what is chosen; nil where all may.
+  var decisiveCount: Int? {
+    if changesLogits { return nil }
+    if temperature == 0 { return 1 }
+    return topK > 0 ? topK : nil
+  }
+
   /// Whether the choice is that of the largest logit as the model gives it.
   var isArgmax: Bool { temperature == 0 && !changesLogits }
 }

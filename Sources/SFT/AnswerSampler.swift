@@ -35,10 +35,15 @@ public struct AnswerSampler: Sendable {
     self.prompts = prompts.filter { !$0.ids.isEmpty }
   }
 
+  /// Training has better uses for the memory of a screen.
+  private func generator(_ model: QwenModel, stopIDs: Set<Int32>) -> Generator {
+    Generator(model: model, stopIDs: stopIDs, options: .greedy, screensHead: false)
+  }
+
   /// Lets a model without numbers answer the longest prompt, as long as an answer may be.
   func rehearse(on model: QwenModel) throws(DeviceError) {
     guard let longest = prompts.max(by: { $0.ids.count < $1.ids.count }) else { return }
-    _ = try Generator(model: model, stopIDs: [], options: .greedy).generate(
+    _ = try generator(model, stopIDs: []).generate(
       prompt: longest.ids, maxNewTokens: maxNewTokens)
   }
 
@@ -50,7 +55,7 @@ public struct AnswerSampler: Sendable {
     let output: Generator.Output
     var isStopped = false
     do {
-      output = try Generator(model: model, stopIDs: stopIDs, options: .greedy).generate(
+      output = try generator(model, stopIDs: stopIDs).generate(
         prompt: prompt.ids, maxNewTokens: maxNewTokens
       ) { _ in
         isStopped = shouldStop()

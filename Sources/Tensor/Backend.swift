@@ -9,7 +9,7 @@
 package protocol Backend: AnyObject, Sendable, MemoryKernels, ElementwiseKernels, ReductionKernels,
   MatMulKernels, QuantizationKernels, NormKernels, RotaryKernels, AttentionKernels,
   EmbeddingKernels,
-  LossKernels, RandomKernels, OptimizerKernels, RecordingKernels
+  LossKernels, RandomKernels, OptimizerKernels, RecordingKernels, ScreeningKernels
 {
   /// "cpu", "cuda:0".
   var name: String { get }
@@ -405,4 +405,19 @@ package protocol RecordedWork: AnyObject {
   /// - Returns: whether there was room for so many documents, and the memory was not given back for want of it; if not, nothing is
   ///   queued, and it has to be recorded again.
   func replay(documents: [Int], advance: UInt32) -> Bool
+}
+
+/// Which rows of a matrix can have the largest products with a vector, without the products themselves.
+package protocol ScreeningKernels {
+  /// A screen of a matrix W [rows, columns], which need not stay; nil where nothing would be gained by one, or not all of W is finite.
+  func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)?
+}
+
+/// Finds the rows of a matrix W [V, C] whose products with a vector can be among the largest (maximum inner product search).
+package protocol RowScreen: AnyObject {
+  /// For each row of x [m, C], float32 or bfloat16, some rows of W in rising order. Among them are the `count` whose products with
+  /// the row, as matrix products give them in the type of x, are the largest, and all whose products equal the least of those.
+  ///
+  /// Nil where that would be so many of W that the products themselves are computed as fast, or not all of x is finite.
+  func candidates(_ x: Operand, rows m: Int, count: Int) -> [[Int32]]?
 }

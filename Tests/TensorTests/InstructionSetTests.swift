@@ -39,7 +39,7 @@ struct InstructionSetTests {
     return wanted <= found
   }
 
-  /// All kernels of the table, products in blocks and of few rows, with the instruction set `name`.
+  /// All kernels of the table, products in blocks and of few rows, and screens, with the instruction set `name`.
   private static func verify(_ name: String) throws {
     precondition(ck_limit_instruction_set(name) == 1)
     precondition(String(cString: ck_instruction_set()) == name)
@@ -61,6 +61,16 @@ struct InstructionSetTests {
           let narrowExcess = try FewRowsTests.narrowExcess(kind, shape, m)
           precondition(narrowExcess < 1, "\(kind) \(shape), \(m) rows in bfloat16")
         }
+      }
+    }
+    for dtype in [DType.float32, .bfloat16] {
+      let w = Tensor(
+        try ScreeningTests.Matrix.normal.numbers(65_537, 129), shape: [65_537, 129], on: .cpu
+      ).cast(to: dtype)
+      guard let screen = w.rowScreen() else { preconditionFailure("no screen") }
+      for m in 1...4 {
+        let found = try ScreeningTests.problem(screen, of: w, dtype, m: m, count: 5)
+        precondition(found != nil && found?.problem == nil, "\(dtype), \(m) rows")
       }
     }
   }

@@ -212,3 +212,24 @@ int ck_gemm_is_fastest(ck_panels panels);
 // y ← the numbers from `first` on.
 void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count);
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count);
+
+// A matrix in 8 bits, beside the one that it stands for: row r is about scales[r]·codes[r, ·]. Its product with x and the product of the
+// row itself, each as computed here in float32, are at most errors[r]·‖x‖ apart.
+typedef struct {
+  int8_t *codes;
+  float *scales;
+  float *errors;
+} ck_coarse;
+
+// Rows of x that ck_coarse_bounds takes at most.
+enum { CK_COARSE_ROWS = 4 };
+
+// Rows `first`, … of a coarse matrix ← the dense rows w; returns the largest of their lengths, infinite or NaN where not all is finite.
+float ck_coarse_rows_f32(const float *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns);
+float ck_coarse_rows_bf16(const uint16_t *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns);
+
+// upper[q, r] ← what the product of row first + r with row q of x is at most; of all rows together the largest of these, and the largest
+// of what products are at least. lengths[q] is ‖x[q]‖, rounded up.
+void ck_coarse_bounds(
+    const ck_coarse *w, size_t first, const float *x, size_t x_stride, const float *lengths, size_t m, float *upper,
+    size_t upper_stride, float *largest_lower, float *largest_upper, size_t rows, size_t columns);

@@ -243,3 +243,7 @@ extension SizingBackend: OptimizerKernels {
 extension SizingBackend: RecordingKernels {
   package func makeRecorder() -> (any WorkRecorder)? { nil }
 }
+
+extension SizingBackend: ScreeningKernels {
+  package func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)? { nil }
+}
