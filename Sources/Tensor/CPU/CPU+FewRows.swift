@@ -10,9 +10,6 @@ extension CPUBackend {
   /// Whether the kernels take a weight in NF4 of so many columns.
   static func multipliesFewRows(ofNF4Columns columns: Int) -> Bool { columns % 64 == 0 }
 
-  /// How far apart rows of the other factor are at most.
-  static func mostPaddedColumns(_ columns: Int) -> Int { (columns + 127) / 128 * 128 }
-
   /// c ← α·a·Wᵀ + β·c for a [m, columns] of few rows and W [rows, columns] of float32, bfloat16 or NF4.
   ///
   /// Sums are float32, in an order that depends on the number of columns alone: a row of c does not depend on the others.
@@ -20,57 +17,50 @@ extension CPUBackend {
     _ a: Operand, _ w: PackedOperand, m: Int, rows: Int, columns: Int, alpha: Double, beta: Double,
     into c: Destination
   ) {
-    let sums = Scratch(Float.self, count: m * rows, pool: pool)
     if case .narrow(let narrow) = w, w.isMultipliedInPairs(by: a.dtype) {
-      let (w, x, y) = (narrow.pointer(UInt16.self), a.pointer(UInt16.self), sums.pointer)
+      let (w, x) = (narrow.pointer(UInt16.self), a.pointer(UInt16.self))
       forEachTask(rows, (1 << 16) / max(columns, 1)) { range in
-        let first = range.lowerBound
-        ck_matvec_pairs(w + first * columns, x, m, y + first, rows, range.count, columns)
+        c.takeSums(range, m: m, rows: rows, alpha: Float(alpha), beta: Float(beta)) { y, stride in
+          ck_matvec_pairs(w + range.lowerBound * columns, x, m, y, stride, range.count, columns)
+        }
       }
-      if alpha != 1 { scale(sums.destination.operand, by: alpha, into: sums.destination) }
-      add(sums.destination.operand, beta, into: c)
       return
     }
-    let wide = Scratch(Float.self, count: m * columns, pool: pool)
-    cast(a, into: wide.destination)
-    if alpha != 1 { scale(wide.destination.operand, by: alpha, into: wide.destination) }
     let padded = w.paddedColumns(columns)
-    let arranged = Scratch(Float.self, count: m * Self.mostPaddedColumns(columns), pool: pool)
+    let arranged = Scratch(Float.self, count: m * padded, pool: pool)
+    let wide = Scratch(Float.self, count: a.dtype == .float32 ? 0 : columns, pool: pool)
     for row in 0..<m {
+      if a.dtype != .float32 {
+        ck_widen(a.pointer(UInt16.self) + row * columns, wide.pointer, columns)
+      }
       arrange(
-        wide.pointer + row * columns, for: w, into: arranged.pointer + row * padded, columns, padded
-      )
+        a.dtype == .float32 ? a.pointer(Float.self) + row * columns : UnsafePointer(wide.pointer),
+        for: w, into: arranged.pointer + row * padded, columns, padded)
     }
-    let (x, y) = (arranged.pointer, sums.pointer)
+    let x = arranged.pointer
     forEachTask(rows, w.elementsOfTask / max(columns, 1)) { range in
       let (first, count) = (range.lowerBound, range.count)
-      switch w {
-      case .nf4(let w):
-        withUnsafePointer(to: ck_nf4(w)) {
-          ck_nf4_matvec($0, first, x, m, y + first, rows, count, columns)
+      c.takeSums(range, m: m, rows: rows, alpha: Float(alpha), beta: Float(beta)) { y, stride in
+        switch w {
+        case .nf4(let w):
+          withUnsafePointer(to: ck_nf4(w)) {
+            ck_nf4_matvec($0, first, x, m, y, stride, count, columns)
+          }
+        case .narrow(let w) where w.dtype == .bfloat16:
+          ck_matvec_bf16(
+            w.pointer(UInt16.self) + first * columns, columns, x, m, y, stride, count, columns)
+        case .narrow(let w):
+          ck_matvec_f32(
+            w.pointer(Float.self) + first * columns, columns, x, m, y, stride, count, columns)
         }
-      case .narrow(let w) where w.dtype == .bfloat16:
-        ck_matvec_bf16(
-          w.pointer(UInt16.self) + first * columns, columns, x, m, y + first, rows, count, columns)
-      case .narrow(let w):
-        ck_matvec_f32(
-          w.pointer(Float.self) + first * columns, columns, x, m, y + first, rows, count, columns)
       }
     }
-    add(sums.destination.operand, beta, into: c)
   }
 
   /// Rows of a weight in tasks of about `count`: some microseconds of reading, since threads wait for the last one for half of that at the end of
   /// every product.
   private func forEachTask(_ rows: Int, _ count: Int, _ body: (Range<Int>) -> Void) {
     parallelStreams(rows, grain: max(8, count / 8 * 8), body)
-  }
-
-  /// c ← x + β·c.
-  private func add(_ x: Operand, _ beta: Double, into c: Destination) {
-    guard beta != 0 else { return cast(x, into: c) }
-    if beta != 1 { scale(c.operand, by: beta, into: c) }
-    axpy(1, x, into: c)
   }
 
   /// y ← x in the order in which the kernel of `w` reads it, with zeros up to `padded` elements.
@@ -84,6 +74,38 @@ extension CPUBackend {
     case .narrow:
       y.update(from: x, count: columns)
       (y + columns).update(repeating: 0, count: padded - columns)
+    }
+  }
+}
+
+extension Destination {
+  /// c[q, range] ← α·sums + β·c[q, range] for the m rows of c [m, rows], of which `body` gives the sums: it gets where they go, and how far apart
+  /// rows are there.
+  @inline(__always)
+  fileprivate func takeSums(
+    _ range: Range<Int>, m: Int, rows: Int, alpha: Float, beta: Float,
+    _ body: (UnsafeMutablePointer<Float>, Int) -> Void
+  ) {
+    if dtype == .float32, alpha == 1, beta == 0 {
+      return body(pointer(Float.self) + range.lowerBound, rows)
+    }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: m * range.count) { memory in
+      guard let sums = memory.baseAddress else { return }
+      body(sums, range.count)
+      for q in 0..<m {
+        let (sums, place) = (sums + q * range.count, q * rows + range.lowerBound)
+        if alpha != 1 { for i in 0..<range.count { sums[i] *= alpha } }
+        if dtype == .float32 {
+          let c = pointer(Float.self) + place
+          for i in 0..<range.count { c[i] = sums[i] + (beta == 0 ? 0 : beta * c[i]) }
+        } else {
+          let c = pointer(UInt16.self) + place
+          if beta != 0 {
+            for i in 0..<range.count { sums[i] += beta * BFloat16(bitPattern: c[i]).float }
+          }
+          ck_narrow(sums, c, range.count)
+        }
+      }
     }
   }
 }
@@ -102,8 +124,8 @@ extension PackedOperand {
   }
 
   /// How far apart rows of the other factor are for its kernel of few rows.
-  fileprivate func paddedColumns(_ columns: Int) -> Int {
-    if case .nf4 = self { return CPUBackend.mostPaddedColumns(columns) }
+  func paddedColumns(_ columns: Int) -> Int {
+    if case .nf4 = self { return (columns + 127) / 128 * 128 }
     return (columns + 31) / 32 * 32
   }
 }

@@ -34,7 +34,7 @@ extension SizingBackend: MatMulKernels {
   ) {
     guard m > 0, n > 0, k > 0 else { return }
     if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
-      multiplyFewRows(m: m, .narrow(b), a.dtype, rows: n, columns: k)
+      multiplyFewRows(m: m, .narrow(b), a.dtype, columns: k)
     } else if BlockedProduct.isFastest(for: a.dtype) {
       scratch(
         BlockedProduct(
@@ -53,10 +53,10 @@ extension SizingBackend: MatMulKernels {
 
   /// The product of few rows with a weight [rows, columns].
   private func multiplyFewRows(
-    m: Int, _ w: PackedOperand, _ dtype: DType, rows: Int, columns: Int
+    m: Int, _ w: PackedOperand, _ dtype: DType, columns: Int
   ) {
-    if w.isMultipliedInPairs(by: dtype) { return scratch(4 * m * rows) }
-    scratch(4 * m * columns, 4 * m * CPUBackend.mostPaddedColumns(columns), 4 * m * rows)
+    if w.isMultipliedInPairs(by: dtype) { return }
+    scratch(4 * m * w.paddedColumns(columns), dtype == .float32 ? 0 : 4 * columns)
   }
 }
 
@@ -94,7 +94,7 @@ extension SizingBackend: QuantizationKernels {
     }
     switch kernels {
     case .fewRows:
-      multiplyFewRows(m: m, w, a.dtype, rows: rows, columns: columns)
+      multiplyFewRows(m: m, w, a.dtype, columns: columns)
       return
     case .dense(let w):
       matmul(
