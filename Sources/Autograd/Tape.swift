@@ -35,6 +35,10 @@ public final class Tape {
   public let randomness: Randomness?
   /// What a block keeps of its first run, which is in inference, for its second one, which is replaying; nil where that is nothing.
   let products: KeptProducts?
+  /// What modules keep for further passes on this tape, in inference; each under its own name.
+  package var kept: [ObjectIdentifier: Any] = [:]
+  /// Whether nothing is kept of a pass: neither for gradients nor for a second run.
+  package var isForgetful: Bool { mode == .inference && products == nil }
   /// Names of the recorded operations.
   public private(set) var operationNames: Set<String> = []
 

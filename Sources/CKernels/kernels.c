@@ -226,6 +226,12 @@ void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count) {
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count) {
   CALL(nf4_unpack_bf16, w, first, y, count)
 }
+void ck_add_low_rank_f32(const float *b, size_t rank, size_t readable, const float *h, size_t m, float scale, float *y, size_t y_stride, size_t rows) {
+  CALL(add_low_rank_f32, b, rank, readable, h, m, scale, y, y_stride, rows)
+}
+void ck_add_low_rank_bf16(const uint16_t *b, size_t rank, size_t readable, const float *h, size_t m, float scale, float *y, size_t y_stride, size_t rows) {
+  CALL(add_low_rank_bf16, b, rank, readable, h, m, scale, y, y_stride, rows)
+}
 float ck_coarse_rows_f32(const float *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns) {
   CALL(coarse_rows_f32, w, coarse, first, rows, columns)
 }

@@ -29,6 +29,7 @@ public final class Attention: Module {
   public let qProj, kProj, vProj, oProj: Linear
   /// Norms of the heads, [D] (Qwen3).
   public let qNorm, kNorm: RMSNorm?
+  private let projections, outputProjection: LinearGroup
   private let numAttentionHeads, numKeyValueHeads, headDim, layer: Int
 
   /// Declares the attention of layer `layer`.
@@ -42,6 +43,7 @@ public final class Attention: Module {
     kProj = Linear(inputSize: config.hiddenSize, outputSize: keys, hasBias: config.qkvBias)
     vProj = Linear(inputSize: config.hiddenSize, outputSize: keys, hasBias: config.qkvBias)
     oProj = Linear(inputSize: queries, outputSize: config.hiddenSize, hasBias: config.oBias)
+    (projections, outputProjection) = (LinearGroup(qProj, kProj, vProj), LinearGroup(oProj))
     qNorm = config.qkNorm ? RMSNorm(size: headDim, epsilon: config.rmsNormEps) : nil
     kNorm = config.qkNorm ? RMSNorm(size: headDim, epsilon: config.rmsNormEps) : nil
   }
@@ -62,9 +64,10 @@ public final class Attention: Module {
   {  // [N, C]
     let n = x.shape[0]
     // 1. Project to heads.
-    var q = qProj(x).reshaped([n, numAttentionHeads, headDim])  // [N, H, D]
-    var k = kProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
-    let v = vProj(x).reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
+    let projected = projections(x)
+    var q = projected[0].reshaped([n, numAttentionHeads, headDim])  // [N, H, D]
+    var k = projected[1].reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
+    let v = projected[2].reshaped([n, numKeyValueHeads, headDim])  // [N, K, D]
     observe?("q_proj", q)
     observe?("k_proj", k)
     observe?("v_proj", v)
@@ -90,7 +93,7 @@ public final class Attention: Module {
       : x.tape.constant(continued(q.value, k.value, v.value, context))
     observe?("context", attended)
     // 4. Project back.
-    return oProj(attended.reshaped([n, numAttentionHeads * headDim]))  // [N, C]
+    return outputProjection(attended.reshaped([n, numAttentionHeads * headDim]))[0]  // [N, C]
   }
 
   /// Attends within each document to what its cache holds and to itself.  → [N, H, D]

@@ -7,6 +7,7 @@ public import NN
 public final class MLP: Module {
   /// The projections: gate and up [F, C], down [C, F].
   public let gateProj, upProj, downProj: Linear
+  private let expansion, contraction: LinearGroup
 
   /// Declares the MLP of a layer.
   public init(_ config: QwenConfig) {
@@ -14,6 +15,7 @@ public final class MLP: Module {
     gateProj = Linear(inputSize: hidden, outputSize: intermediate, hasBias: false)
     upProj = Linear(inputSize: hidden, outputSize: intermediate, hasBias: false)
     downProj = Linear(inputSize: intermediate, outputSize: hidden, hasBias: false)
+    (expansion, contraction) = (LinearGroup(gateProj, upProj), LinearGroup(downProj))
   }
 
   public var children: KeyValuePairs<String, any ModuleNode> {
@@ -22,9 +24,10 @@ public final class MLP: Module {
 
   /// The MLP.  x [N, C] → [N, C]
   package func callAsFunction(_ x: Variable, observe: Observer? = nil) -> Variable {
-    let (gate, up) = (gateProj(x), upProj(x))  // [N, F]
+    let projected = expansion(x)
+    let (gate, up) = (projected[0], projected[1])  // [N, F]
     observe?("gate_proj", gate)
     observe?("up_proj", up)
-    return downProj(swiGLU(gate: gate, up: up))  // [N, C]
+    return contraction(swiGLU(gate: gate, up: up))[0]  // [N, C]
   }
 }

@@ -148,6 +148,20 @@ package struct LowRankOperand: Sendable {
   package let scale: Double
 }
 
+/// A product with a weight W [rows, columns] beside others with the same factor.
+package struct PackedProduct: Sendable {
+  package let weight: PackedOperand
+  package let rows: Int
+  /// The low-rank part, nil without one.
+  package let lowRank: LowRankOperand?
+  /// [m, rows].
+  package let result: Destination
+
+  package init(weight: PackedOperand, rows: Int, lowRank: LowRankOperand?, result: Destination) {
+    (self.weight, self.rows, self.lowRank, self.result) = (weight, rows, lowRank, result)
+  }
+}
+
 /// Weights in few bits.
 package protocol QuantizationKernels {
   /// Codes and scales of x (float32 or bfloat16), to the bit those of bitsandbytes.
@@ -166,6 +180,8 @@ package protocol QuantizationKernels {
   func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,
     beta: Double, plus lowRank: LowRankOperand?, into c: Destination)
+  /// For each of some weights c ← a·Wᵀ, plus the low-rank part where there is one. a is [m, columns].
+  func matmul(_ a: Operand, packed products: [PackedProduct], m: Int, columns: Int)
 }
 
 /// RMSNorm.

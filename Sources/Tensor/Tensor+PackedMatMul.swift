@@ -42,6 +42,34 @@ package struct LowRankTerm: Sendable {
   }
 }
 
+extension LowRankTerm {
+  fileprivate var operand: LowRankOperand {
+    LowRankOperand(h: h.operand, b: b.operand, rank: h.columnCount, scale: scale)
+  }
+
+  /// Traps where this is no part of y, the product with a weight or with its transpose.
+  fileprivate func require(for y: Tensor, transposed: Bool) {
+    let expected: Shape =
+      transposed ? [y.columnCount, h.columnCount] : [h.columnCount, y.columnCount]
+    precondition(
+      h.rowCount == y.rowCount && b.shape == expected && h.dtype == y.dtype && b.dtype == y.dtype
+        && h.backend === y.backend && b.backend === y.backend,
+      "matmul: no low-rank part \(h.shape) \(h.dtype.rawValue), \(b.shape) \(b.dtype.rawValue) of \(y.shape) \(y.dtype.rawValue)"
+    )
+  }
+}
+
+/// One of several products with the same x: x·Wᵀ and a low-rank part.
+package struct PackedTerm: Sendable {
+  let weight: PackedWeight
+  let lowRank: LowRankTerm?
+
+  /// The product with `weight` [F, C], and a part of it where there is one.
+  package init(_ weight: PackedWeight, plus lowRank: LowRankTerm? = nil) {
+    (self.weight, self.lowRank) = (weight, lowRank)
+  }
+}
+
 extension Tensor {
   /// x·Wᵀ (`transposeWeight`) or x·W, and the low-rank part.  W [F, C]; x [.., C] → [.., F], or x [.., F] → [.., C]
   package static func matmul(
@@ -67,26 +95,38 @@ extension Tensor {
     )
     precondition(
       x.backend === w.backend && x.backend === backend, "matmul: operands on several devices")
-    if let lowRank {
-      let (h, b) = (lowRank.h, lowRank.b)
-      let expected: Shape =
-        transposeWeight ? [columnCount, h.columnCount] : [h.columnCount, columnCount]
-      precondition(
-        h.rowCount == x.rowCount && b.shape == expected && h.dtype == dtype && b.dtype == dtype
-          && h.backend === backend && b.backend === backend,
-        "matmul: no low-rank part \(h.shape) \(h.dtype.rawValue), \(b.shape) \(b.dtype.rawValue) of \(shape) \(dtype.rawValue)"
-      )
-    }
+    lowRank?.require(for: self, transposed: transposeWeight)
     makeUnique()
     launch(x, w, lowRank, self) {
-      let lowRank = lowRank.map {
-        LowRankOperand(
-          h: $0.h.operand, b: $0.b.operand, rank: $0.h.columnCount, scale: $0.scale)
-      }
       backend.matmul(
         x.operand, packed: w.operand, transposeWeight: transposeWeight, m: x.rowCount,
-        rows: w.shape[0], columns: w.shape[1], beta: beta, plus: lowRank, into: destination)
+        rows: w.shape[0], columns: w.shape[1], beta: beta, plus: lowRank?.operand,
+        into: destination)
     }
+  }
+
+  /// x·Wᵀ and the low-rank part for several weights W [F, C] in one go.  x [.., C] → [.., F] each
+  package static func matmul(_ x: Tensor, packed terms: [PackedTerm]) -> [Tensor] {
+    let results = terms.map { term in
+      let (w, shape) = (term.weight, term.weight.shape)
+      precondition(
+        shape.rank == 2 && x.columnCount == shape[1] && x.backend === w.backend,
+        "matmul: cannot multiply \(x.shape) \(x.dtype.rawValue) by a packed \(shape)")
+      let y = Tensor(
+        uninitialized: x.shape.replacingLast(with: shape[0]), x.dtype, backend: x.backend)
+      term.lowRank?.require(for: y, transposed: true)
+      return y
+    }
+    launch(x, terms, results) {
+      x.backend.matmul(
+        x.operand,
+        packed: zip(terms, results).map { term, y in
+          PackedProduct(
+            weight: term.weight.operand, rows: y.columnCount, lowRank: term.lowRank?.operand,
+            result: y.destination)
+        }, m: x.rowCount, columns: x.columnCount)
+    }
+    return results
   }
 
   /// The weight as a product with numbers of type `dtype` takes it: types of 16 bits are unpacked on the way, all else is converted.

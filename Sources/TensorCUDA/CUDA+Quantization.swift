@@ -134,6 +134,14 @@ extension CUDABackend: QuantizationKernels {
       into: c)
   }
 
+  package func matmul(_ a: Operand, packed products: [PackedProduct], m: Int, columns: Int) {
+    for product in products {
+      matmul(
+        a, packed: product.weight, transposeWeight: true, m: m, rows: product.rows,
+        columns: columns, beta: 0, plus: product.lowRank, into: product.result)
+    }
+  }
+
   /// c ← a·op(w) + β·c, of the weight so many rows at a time, each unpacked for the type of a.
   private func multiplyUnpacked(
     _ a: Operand, _ w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,

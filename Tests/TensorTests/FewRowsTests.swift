@@ -93,6 +93,82 @@ struct FewRowsTests {
     }
   }
 
+  static let ranks = [1, 8, 16, 20, 64]
+
+  @Test("a low-rank part is added to them", arguments: Kind.allCases, [DType.float32, .bfloat16])
+  func lowRank(_ kind: Kind, _ dtype: DType) throws {
+    if kind == .float32 && dtype == .bfloat16 { return }
+    for shape in Self.shapes {
+      for rank in Self.ranks {
+        #expect(try Self.lowRankExcess(kind, dtype, shape, rank) < 1, "\(shape), rank \(rank)")
+      }
+    }
+  }
+
+  /// The largest difference of products with a low-rank part, and of their sums with 1, from the dense products, over what is allowed.
+  static func lowRankExcess(_ kind: Kind, _ dtype: DType, _ shape: Shape, _ rank: Int) throws
+    -> Double
+  {
+    let (packed, dense) = kind.weight(shape)
+    func factor(_ shape: Shape, _ index: Int) -> Tensor {
+      Tensor.normal(shape, stream: RandomStream(seed: 3, purpose: .test, index: index))
+        .cast(to: dtype)
+    }
+    let b = factor([shape[0], rank], 3)
+    var excess = 0.0
+    for m in [1, 3, 8] {
+      let (x, h) = (rows(m, shape[1]).cast(to: dtype), factor([m, rank], 4))
+      let term = LowRankTerm(h, b, scale: 1.5)
+      var expected = Tensor.matmul(
+        x.cast(to: .float64), dense.cast(to: .float64), transposeB: true)
+      expected.accumulateMatmul(
+        h.cast(to: .float64), b.cast(to: .float64), transposeB: true, alpha: 1.5)
+      let y = Tensor.matmul(x, packed: packed, transposeWeight: true, plus: term)
+      var sum = Tensor.ones([m, shape[0]]).cast(to: dtype)
+      sum.accumulateMatmul(x, packed: packed, transposeWeight: true, plus: term)
+      // As above; kernels for other columns round the part by itself.
+      let rounding =
+        dtype == .float32 ? 2e-5 : kind == .bfloat16 || shape[1] % 64 == 0 ? 4e-5 : 0.02
+      let size = Double(shape[1] + rank).squareRoot()
+      for (y, constant) in [(y, 0.0), (sum, 1.0)] {
+        for (ours, theirs) in try zip(y.doubles(), expected.doubles()) {
+          let wanted = theirs + constant
+          let allowed =
+            (dtype == .float32 ? 0 : 0.00393 * wanted.magnitude) + rounding * size
+          let difference = (ours - wanted).magnitude
+          excess = difference.isNaN ? .infinity : max(excess, difference / allowed)
+        }
+      }
+    }
+    return excess
+  }
+
+  @Test(
+    "several in one go are to the bit what each is by itself",
+    arguments: [DType.float32, .bfloat16])
+  func together(_ dtype: DType) throws {
+    let groups: [[Kind]] = [
+      [.bfloat16, .bfloat16, .bfloat16], [.nf4, .nestedNF4], [.smallBlocks], [.bfloat16, .nf4],
+      dtype == .float32 ? [.float32, .float32, .bfloat16] : [.nestedNF4, .bfloat16],
+    ]
+    for kinds in groups {
+      for m in [1, 2, 8, 11] {
+        let x = Self.rows(m, 1088).cast(to: dtype)
+        let terms = kinds.enumerated().map { index, kind in
+          let (out, rank) = ([70, 33, 1][index % 3], [8, 20][index % 2])
+          let part = LowRankTerm(
+            Self.rows(m, rank).cast(to: dtype), Self.rows(out, rank).cast(to: dtype), scale: 0.5)
+          return (kind.weight([out, 1088]).packed, index == 1 ? nil : part)
+        }
+        let together = Tensor.matmul(x, packed: terms.map { PackedTerm($0.0, plus: $0.1) })
+        for (y, term) in zip(together, terms) {
+          let single = Tensor.matmul(x, packed: term.0, transposeWeight: true, plus: term.1)
+          #expect(try y.bytes() == single.bytes(), "\(kinds), \(m) rows")
+        }
+      }
+    }
+  }
+
   @Test(
     "a row does not depend on those beside it", arguments: Kind.allCases,
     [DType.float32, .bfloat16])

@@ -63,6 +63,14 @@ struct InstructionSetTests {
         }
       }
     }
+    for kind in [FewRowsTests.Kind.bfloat16, .nestedNF4] {
+      for rank in FewRowsTests.ranks {
+        for dtype in [DType.float32, .bfloat16] {
+          let excess = try FewRowsTests.lowRankExcess(kind, dtype, [70, 192], rank)
+          precondition(excess < 1, "\(kind) \(dtype), rank \(rank)")
+        }
+      }
+    }
     for dtype in [DType.float32, .bfloat16] {
       let w = Tensor(
         try ScreeningTests.Matrix.normal.numbers(65_537, 129), shape: [65_537, 129], on: .cpu

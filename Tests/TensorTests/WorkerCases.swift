@@ -5,6 +5,10 @@ import TensorTestSupport
 
 /// Runs every kernel without a matrix product, at sizes that make several tasks.
 enum WorkerCases {
+  /// A matrix that is worth a screen.
+  private static let large = Tensor.normal(
+    [65_537, 128], stream: RandomStream(seed: 1, purpose: .test, index: 2))
+
   static func results() -> [Tensor] {
     let shape: Shape = [40, 1027]
     var cases: [OpCase] = UnaryOp.allCases.map { OpCases.unary($0, shape) }
@@ -43,6 +47,11 @@ enum WorkerCases {
       .nf4(QuantizedTensor(quantizing: weight)),
     ]
     results += packed.map { Tensor.matmul(few, packed: $0, transposeWeight: true) }
+    results += Tensor.matmul(few, packed: packed.prefix(1).map { PackedTerm($0) })
+    let candidates = large.rowScreen()?.candidates(
+      for: .normal([2, 128], stream: RandomStream(seed: 1, purpose: .test, index: 1)), count: 3)
+    precondition(candidates?.isEmpty == false, "no candidates")
+    results += (candidates ?? []).map { Tensor($0) }
     return results
   }
 }

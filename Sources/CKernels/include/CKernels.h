@@ -80,6 +80,15 @@ int ck_multiplies_pairs(void);
 void ck_matvec_pairs(
     const uint16_t *w, const uint16_t *x, size_t m, float *y, size_t y_stride, size_t rows, size_t columns);
 
+// y[q, r] ← y[q, r] + scale·Σ_j b[r, j]·h[q, j] for the rows b [rows, rank] of a matrix, from whose beginning on `readable` elements may be read. Rows
+// of h [m, rank] are padded with zeros to a multiple of 16 elements.
+void ck_add_low_rank_f32(
+    const float *b, size_t rank, size_t readable, const float *h, size_t m, float scale, float *y, size_t y_stride,
+    size_t rows);
+void ck_add_low_rank_bf16(
+    const uint16_t *b, size_t rank, size_t readable, const float *h, size_t m, float scale, float *y, size_t y_stride,
+    size_t rows);
+
 // y[q, c] ← Σ_r x[q, r]·W[r, c], the product with W itself instead of its transpose, summed in the order of r. Rows of x are
 // x_stride apart, those of y are padded to a multiple of 32 elements; with a W of bfloat16 ck_join_pairs puts each in order.
 void ck_weighted_rows_f32(

@@ -11,69 +11,75 @@ extension CPUBackend {
   static func multipliesFewRows(ofNF4Columns columns: Int) -> Bool { columns % 64 == 0 }
 
   /// c ← α·a·Wᵀ + β·c for a [m, columns] of few rows and W [rows, columns] of float32, bfloat16 or NF4.
-  ///
-  /// Sums are float32, in an order that depends on the number of columns alone: a row of c does not depend on the others.
   func multiplyFewRows(
     _ a: Operand, _ w: PackedOperand, m: Int, rows: Int, columns: Int, alpha: Double, beta: Double,
     into c: Destination
   ) {
-    if case .narrow(let narrow) = w, w.isMultipliedInPairs(by: a.dtype) {
-      let (w, x) = (narrow.pointer(UInt16.self), a.pointer(UInt16.self))
-      forEachTask(rows, (1 << 16) / max(columns, 1)) { range in
-        c.takeSums(range, m: m, rows: rows, alpha: Float(alpha), beta: Float(beta)) { y, stride in
-          ck_matvec_pairs(w + range.lowerBound * columns, x, m, y, stride, range.count, columns)
-        }
-      }
-      return
-    }
-    let padded = w.paddedColumns(columns)
-    let arranged = Scratch(Float.self, count: m * padded, pool: pool)
-    let wide = Scratch(Float.self, count: a.dtype == .float32 ? 0 : columns, pool: pool)
-    for row in 0..<m {
-      if a.dtype != .float32 {
-        ck_widen(a.pointer(UInt16.self) + row * columns, wide.pointer, columns)
-      }
-      arrange(
-        a.dtype == .float32 ? a.pointer(Float.self) + row * columns : UnsafePointer(wide.pointer),
-        for: w, into: arranged.pointer + row * padded, columns, padded)
-    }
-    let x = arranged.pointer
-    forEachTask(rows, w.elementsOfTask / max(columns, 1)) { range in
-      let (first, count) = (range.lowerBound, range.count)
-      c.takeSums(range, m: m, rows: rows, alpha: Float(alpha), beta: Float(beta)) { y, stride in
-        switch w {
-        case .nf4(let w):
-          withUnsafePointer(to: ck_nf4(w)) {
-            ck_nf4_matvec($0, first, x, m, y, stride, count, columns)
-          }
-        case .narrow(let w) where w.dtype == .bfloat16:
-          ck_matvec_bf16(
-            w.pointer(UInt16.self) + first * columns, columns, x, m, y, stride, count, columns)
-        case .narrow(let w):
-          ck_matvec_f32(
-            w.pointer(Float.self) + first * columns, columns, x, m, y, stride, count, columns)
-        }
-      }
-    }
+    let product = PackedProduct(weight: w, rows: rows, lowRank: nil, result: c)
+    multiplyFewRows(a, [product], m: m, columns: columns, alpha: alpha, beta: beta)
   }
 
-  /// Rows of a weight in tasks of about `count`: some microseconds of reading, since threads wait for the last one for half of that at the end of
-  /// every product.
-  private func forEachTask(_ rows: Int, _ count: Int, _ body: (Range<Int>) -> Void) {
-    parallelStreams(rows, grain: max(8, count / 8 * 8), body)
-  }
-
-  /// y ← x in the order in which the kernel of `w` reads it, with zeros up to `padded` elements.
-  private func arrange(
-    _ x: UnsafePointer<Float>, for w: PackedOperand, into y: UnsafeMutablePointer<Float>,
-    _ columns: Int, _ padded: Int
+  /// The same for several weights of one form in one go, and with a low-rank part where there is one.
+  ///
+  /// Sums are float32, in an order that depends on the number of columns alone: a row of c does not depend on the others.
+  func multiplyFewRows(
+    _ a: Operand, _ products: [PackedProduct], m: Int, columns: Int, alpha: Double = 1,
+    beta: Double
   ) {
-    switch w {
-    case .nf4: ck_nf4_order(x, y, columns)
-    case .narrow(let w) where w.dtype == .bfloat16: ck_split_pairs(x, y, columns)
-    case .narrow:
-      y.update(from: x, count: columns)
-      (y + columns).update(repeating: 0, count: padded - columns)
+    guard let form = products.first?.weight.fewRowsForm(beside: a.dtype) else { return }
+    // 1. Rows of a as the kernels read them.
+    let padded = form.paddedColumns(columns)
+    let arranged = Scratch(Float.self, count: form == .pairs ? 0 : m * padded, pool: pool)
+    let wide = Scratch(Float.self, count: form == .pairs ? 0 : columns, pool: pool)
+    if form != .pairs {
+      for row in 0..<m {
+        widen(a.slice(row * columns, columns), into: wide.pointer)
+        form.arrange(wide.pointer, into: arranged.pointer + row * padded, columns, padded)
+      }
+    }
+    // 2. Those of the low-rank parts.
+    let ranks = products.map { ($0.lowRank?.rank ?? 0).roundedUp(to: 16) }
+    let inner = Scratch(Float.self, count: m * ranks.reduce(0, +), pool: pool)
+    var factors: [UnsafeMutablePointer<Float>] = []
+    for (product, stride) in zip(products, ranks) {
+      let h = factors.last.map { $0 + m * ranks[factors.count - 1] } ?? inner.pointer
+      factors.append(h)
+      guard let lowRank = product.lowRank else { continue }
+      for row in 0..<m {
+        widen(lowRank.h.slice(row * lowRank.rank, lowRank.rank), into: h + row * stride)
+        (h + row * stride + lowRank.rank).update(repeating: 0, count: stride - lowRank.rank)
+      }
+    }
+    // 3. Rows of the weights in tasks of some microseconds of reading, since threads wait for the last one for half of that at the end.
+    let grain = max(8, form.elementsOfTask / max(columns, 1) / 8 * 8)
+    let tasks = products.map { ($0.rows + grain - 1) / grain }
+    let x = arranged.pointer
+    parallelStreams(tasks.reduce(0, +), grain: 1) { range in
+      for task in range {
+        var (index, task) = (0, task)
+        while task >= tasks[index] {
+          task -= tasks[index]
+          index += 1
+        }
+        let product = products[index]
+        let rows = task * grain..<min(product.rows, (task + 1) * grain)
+        product.result.takeSums(
+          rows, m: m, rows: product.rows, alpha: Float(alpha), beta: Float(beta)
+        ) { y, stride in
+          product.weight.multiply(
+            rows, form, pairs: a, x, m: m, columns: columns, into: y, stride: stride)
+          product.lowRank?.add(factors[index], to: y, stride: stride, m: m, rows, of: product.rows)
+        }
+      }
+    }
+  }
+
+  /// y ← x, which is float32 or bfloat16.
+  private func widen(_ x: Operand, into y: UnsafeMutablePointer<Float>) {
+    if x.dtype == .float32 {
+      y.update(from: x.pointer(Float.self), count: x.count)
+    } else {
+      ck_widen(x.pointer(UInt16.self), y, x.count)
     }
   }
 }
@@ -110,24 +116,89 @@ extension Destination {
   }
 }
 
-extension PackedOperand {
-  /// Whether this weight and rows of `dtype` are multiplied as they are, by the instruction for pairs in bfloat16.
-  func isMultipliedInPairs(by dtype: DType) -> Bool {
-    guard case .narrow(let w) = self else { return false }
-    return w.dtype == .bfloat16 && dtype == .bfloat16 && ck_multiplies_pairs() != 0
-  }
+/// How kernels of few rows read a weight and the rows that are multiplied by it.
+enum FewRowsForm {
+  /// Both in bfloat16, by the instruction for pairs of them.
+  case pairs
+  /// A weight in bfloat16, float32 or NF4, and rows in float32.
+  case bfloat16, float32, nf4
 
   /// Elements of a task: numbers in 4 bits take a third of the time of others.
-  fileprivate var elementsOfTask: Int {
-    if case .nf4 = self { return 1 << 17 }
-    return 1 << 16
+  var elementsOfTask: Int { self == .nf4 ? 1 << 17 : 1 << 16 }
+
+  /// How far apart rows of the other factor are.
+  func paddedColumns(_ columns: Int) -> Int { columns.roundedUp(to: self == .nf4 ? 128 : 32) }
+
+  /// y ← x in the order in which the kernel reads it, with zeros up to `padded` elements.
+  fileprivate func arrange(
+    _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ columns: Int, _ padded: Int
+  ) {
+    switch self {
+    case .nf4: ck_nf4_order(x, y, columns)
+    case .bfloat16: ck_split_pairs(x, y, columns)
+    case .float32, .pairs:
+      y.update(from: x, count: columns)
+      (y + columns).update(repeating: 0, count: padded - columns)
+    }
+  }
+}
+
+extension PackedOperand {
+  /// How products with few rows of `dtype` read this weight.
+  func fewRowsForm(beside dtype: DType) -> FewRowsForm {
+    switch self {
+    case .nf4: .nf4
+    case .narrow(let w) where w.dtype == .bfloat16:
+      dtype == .bfloat16 && ck_multiplies_pairs() != 0 ? .pairs : .bfloat16
+    case .narrow: .float32
+    }
   }
 
-  /// How far apart rows of the other factor are for its kernel of few rows.
-  func paddedColumns(_ columns: Int) -> Int {
-    if case .nf4 = self { return (columns + 127) / 128 * 128 }
-    return (columns + 31) / 32 * 32
+  /// y [m, range] ← the sums of rows `range`.
+  fileprivate func multiply(
+    _ range: Range<Int>, _ form: FewRowsForm, pairs a: Operand, _ x: UnsafePointer<Float>, m: Int,
+    columns: Int, into y: UnsafeMutablePointer<Float>, stride: Int
+  ) {
+    let (first, count) = (range.lowerBound, range.count)
+    switch self {
+    case .nf4(let w):
+      withUnsafePointer(to: ck_nf4(w)) {
+        ck_nf4_matvec($0, first, x, m, y, stride, count, columns)
+      }
+    case .narrow(let w) where form == .pairs:
+      ck_matvec_pairs(
+        w.pointer(UInt16.self) + first * columns, a.pointer(UInt16.self), m, y, stride, count,
+        columns)
+    case .narrow(let w) where form == .bfloat16:
+      ck_matvec_bf16(
+        w.pointer(UInt16.self) + first * columns, columns, x, m, y, stride, count, columns)
+    case .narrow(let w):
+      ck_matvec_f32(
+        w.pointer(Float.self) + first * columns, columns, x, m, y, stride, count, columns)
+    }
   }
+}
+
+extension LowRankOperand {
+  /// y [m, range] ← y + s·h·bᵀ for rows `range` of b, of `total`.
+  fileprivate func add(
+    _ h: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, stride: Int, m: Int,
+    _ range: Range<Int>, of total: Int
+  ) {
+    let (offset, readable) = (range.lowerBound * rank, (total - range.lowerBound) * rank)
+    if b.dtype == .float32 {
+      ck_add_low_rank_f32(
+        b.pointer(Float.self) + offset, rank, readable, h, m, Float(scale), y, stride, range.count)
+    } else {
+      ck_add_low_rank_bf16(
+        b.pointer(UInt16.self) + offset, rank, readable, h, m, Float(scale), y, stride, range.count)
+    }
+  }
+}
+
+extension Int {
+  /// The least multiple of `unit` that is no less.
+  fileprivate func roundedUp(to unit: Int) -> Int { (self + unit - 1) / unit * unit }
 }
 
 extension ck_nf4 {

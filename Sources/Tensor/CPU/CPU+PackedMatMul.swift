@@ -20,6 +20,11 @@ extension CPUBackend {
       multiplyInBlocks(a, w, transposeWeight, m, rows, columns, Float(beta), lowRank, c)
       return
     }
+    if case .fewRows = kernels, rows > 0, columns > 0 {
+      let product = PackedProduct(weight: w, rows: rows, lowRank: lowRank, result: c)
+      multiplyFewRows(a, [product], m: m, columns: columns, beta: beta)
+      return
+    }
     if let lowRank {
       // First, since the product with the weight has so much to compute that reading its result costs nothing.
       matmul(
@@ -33,16 +38,13 @@ extension CPUBackend {
       return
     }
     switch kernels {
-    case .fewRows:
-      multiplyFewRows(a, w, m: m, rows: rows, columns: columns, alpha: 1, beta: beta, into: c)
-      return
     case .dense(let w):
       matmul(
         a, transposeA: false, w, transposeB: transposeWeight, m: m,
         n: transposeWeight ? rows : columns, k: transposeWeight ? columns : rows, alpha: 1,
         beta: beta, into: c)
       return
-    case .blocks, .unpacking: break
+    case .fewRows, .blocks, .unpacking: break
     }
     switch (a.dtype, c.dtype) {
     case (.float32, .float32):
@@ -63,6 +65,26 @@ extension CPUBackend {
     default:
       preconditionFailure(
         "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
+    }
+  }
+
+  package func matmul(_ a: Operand, packed products: [PackedProduct], m: Int, columns: Int) {
+    let forms = products.map { product -> FewRowsForm? in
+      switch PackedKernels(
+        a, product.weight, into: product.result, transposeWeight: true, m: m, columns: columns)
+      {
+      case .fewRows where columns > 0: product.weight.fewRowsForm(beside: a.dtype)
+      case .fewRows, .blocks, .dense, .unpacking: nil
+      }
+    }
+    if let form = forms.first, form != nil, forms.allSatisfy({ $0 == form }) {
+      multiplyFewRows(a, products, m: m, columns: columns, beta: 0)
+      return
+    }
+    for product in products {
+      matmul(
+        a, packed: product.weight, transposeWeight: true, m: m, rows: product.rows,
+        columns: columns, beta: 0, plus: product.lowRank, into: product.result)
     }
   }
 
@@ -131,7 +153,7 @@ extension CPUBackend {
     _ rows: Int, _ columns: Int, _ beta: T, _ c: Destination, roundsWeight: Bool = false
   ) {
     let (a, c) = (a.pointer(T.self), c.pointer(T.self))
-    let product = PackedProduct(
+    let product = UnpackedProduct(
       transposeWeight: transposeWeight, m: m, rows: rows, columns: columns, pool: pool)
     switch w {
     case .nf4(let w):
@@ -156,7 +178,7 @@ extension CPUBackend {
   }
 
   /// The sizes of a product, and the two ways to compute it.
-  private struct PackedProduct {
+  private struct UnpackedProduct {
     let transposeWeight: Bool
     let m, rows, columns: Int
     let pool: BufferPool

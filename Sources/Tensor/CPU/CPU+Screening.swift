@@ -35,23 +35,26 @@ final class CPURowScreen: RowScreen {
     scales = Tensor(uninitialized: [rows], .float32, backend: backend)
     errors = Tensor(uninitialized: [rows], .float32, backend: backend)
     let (coarse, chunk) = (ck_coarse(codes: codes, scales: scales, errors: errors), chunk)
-    let lengths = Scratch(
-      Float.self, count: (rows + chunk - 1) / chunk, pool: backend.pool)
-    let longestOf = lengths.pointer
-    parallelStreams(rows, grain: chunk) { range in
-      let (first, count) = (range.lowerBound, range.count)
-      longestOf[first / chunk] = withUnsafePointer(to: coarse) {
-        w.dtype == .float32
-          ? ck_coarse_rows_f32(
-            w.pointer(Float.self) + first * columns, $0, first, count, columns)
-          : ck_coarse_rows_bf16(
-            w.pointer(UInt16.self) + first * columns, $0, first, count, columns)
+    let chunks = (rows + chunk - 1) / chunk
+    let lengths = Scratch(Float.self, count: chunks, pool: backend.pool)
+    let lengthOf = lengths.pointer
+    parallelStreams(chunks, grain: 1) { range in
+      for index in range {
+        let first = index * chunk
+        let count = min(chunk, rows - first)
+        lengthOf[index] = withUnsafePointer(to: coarse) {
+          w.dtype == .float32
+            ? ck_coarse_rows_f32(
+              w.pointer(Float.self) + first * columns, $0, first, count, columns)
+            : ck_coarse_rows_bf16(
+              w.pointer(UInt16.self) + first * columns, $0, first, count, columns)
+        }
       }
     }
     var longest: Float = 0
-    for index in 0..<lengths.count {
-      guard longestOf[index].isFinite else { return nil }
-      longest = max(longest, longestOf[index])
+    for index in 0..<chunks {
+      guard lengths.pointer[index].isFinite else { return nil }
+      longest = max(longest, lengths.pointer[index])
     }
     self.longest = longest
   }
@@ -100,13 +103,14 @@ final class CPURowScreen: RowScreen {
     let coarse = ck_coarse(codes: codes, scales: scales, errors: errors)
     let (rows, columns, chunk) = (rows, columns, chunk)
     lengths.withUnsafeBufferPointer { lengths in
-      parallelStreams(rows, grain: chunk) { range in
-        let first = range.lowerBound
-        let bounds = largest + first / chunk * 2 * m
-        withUnsafePointer(to: coarse) {
-          ck_coarse_bounds(
-            $0, first, x, columns, lengths.baseAddress, m, upper + first, rows, bounds, bounds + m,
-            range.count, columns)
+      parallelStreams((rows + chunk - 1) / chunk, grain: 1) { range in
+        for index in range {
+          let (first, bounds) = (index * chunk, largest + index * 2 * m)
+          withUnsafePointer(to: coarse) {
+            ck_coarse_bounds(
+              $0, first, x, columns, lengths.baseAddress, m, upper + first, rows, bounds,
+              bounds + m, min(chunk, rows - first), columns)
+          }
         }
       }
     }

@@ -34,7 +34,7 @@ extension SizingBackend: MatMulKernels {
   ) {
     guard m > 0, n > 0, k > 0 else { return }
     if m <= CPUBackend.fewRows, !transposeA, transposeB, a.dtype != .float64 {
-      multiplyFewRows(m: m, .narrow(b), a.dtype, columns: k)
+      multiplyFewRows(m: m, .narrow(b), columns: k, beside: a.dtype)
     } else if BlockedProduct.isFastest(for: a.dtype) {
       scratch(
         BlockedProduct(
@@ -51,12 +51,14 @@ extension SizingBackend: MatMulKernels {
     }
   }
 
-  /// The product of few rows with a weight [rows, columns].
+  /// The product of few rows with a weight of so many columns, and with low-rank parts of together `ranks`, each a multiple of 16.
   private func multiplyFewRows(
-    m: Int, _ w: PackedOperand, _ dtype: DType, columns: Int
+    m: Int, _ w: PackedOperand, columns: Int, beside dtype: DType, ranks: Int = 0
   ) {
-    if w.isMultipliedInPairs(by: dtype) { return }
-    scratch(4 * m * w.paddedColumns(columns), dtype == .float32 ? 0 : 4 * columns)
+    let form = w.fewRowsForm(beside: dtype)
+    scratch(
+      form == .pairs ? 0 : 4 * m * form.paddedColumns(columns), form == .pairs ? 0 : 4 * columns,
+      4 * m * ranks)
   }
 }
 
@@ -87,21 +89,23 @@ extension SizingBackend: QuantizationKernels {
         ).scratchByteCounts)
       return
     }
+    if case .fewRows = kernels {
+      let rank = ((lowRank?.rank ?? 0) + 15) / 16 * 16
+      multiplyFewRows(m: m, w, columns: columns, beside: a.dtype, ranks: rank)
+      return
+    }
     if let lowRank {
       matmul(
         lowRank.h, transposeA: false, lowRank.b, transposeB: transposeWeight, m: m, n: n,
         k: lowRank.rank, alpha: lowRank.scale, beta: beta, into: c)
     }
     switch kernels {
-    case .fewRows:
-      multiplyFewRows(m: m, w, a.dtype, columns: columns)
-      return
     case .dense(let w):
       matmul(
         a, transposeA: false, w, transposeB: transposeWeight, m: m, n: n, k: k, alpha: 1,
         beta: beta, into: c)
       return
-    case .blocks, .unpacking: break
+    case .fewRows, .blocks, .unpacking: break
     }
     let isDirect = transposeWeight && m <= CPUBackend.directRows
     let tileRows = max(1, min(rows, CPUBackend.tileSize / columns))
@@ -123,6 +127,15 @@ extension SizingBackend: QuantizationKernels {
       scratch([2 * rows * columns] + blocks)
     } else {
       scratch(4 * a.count, 4 * c.count, tile)
+    }
+  }
+
+  /// One after another: together they take no more of the pool than each by itself, but for the sums of ranks.
+  package func matmul(_ a: Operand, packed products: [PackedProduct], m: Int, columns: Int) {
+    for product in products {
+      matmul(
+        a, packed: product.weight, transposeWeight: true, m: m, rows: product.rows,
+        columns: columns, beta: 0, plus: product.lowRank, into: product.result)
     }
   }
 }
