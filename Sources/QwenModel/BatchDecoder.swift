@@ -203,16 +203,18 @@ public final class BatchDecoder {
   {
     guard let headScreen else { return nil }
     var (count, remaining) = (0, 0)
+    var others: [Set<Int32>] = []
     for sequence in ready {
       let request = sequence.request
-      guard request.topLogprobs == nil, let decisive = request.options.decisiveCount else {
+      guard request.topLogprobs == nil, let decisive = sequence.sampler.decisive else {
         return nil
       }
-      count = max(count, decisive)
+      count = max(count, decisive.count)
+      others.append(decisive.others)
       remaining += request.maxNewTokens - sequence.generated.count
     }
     let logits = try headScreen.logits(
-      after: hidden, count: count, remaining: remaining, on: tape)
+      after: hidden, count: count, others: others, remaining: remaining, on: tape)
     guard let logits else { return nil }
     var tokens: [DecodedToken] = []
     for (row, sequence) in ready.enumerated() {

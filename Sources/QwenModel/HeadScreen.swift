@@ -9,6 +9,16 @@ package struct CandidateLogits {
   package let ids: [Int32]
   /// Their logits.
   package let values: [Float]
+
+  /// Where a token is; nil where it is not there.
+  func place(of id: Int32) -> Int? {
+    var (first, end) = (0, ids.count)
+    while first < end {
+      let middle = (first + end) / 2
+      if ids[middle] < id { first = middle + 1 } else { end = middle }
+    }
+    return first < ids.count && ids[first] == id ? first : nil
+  }
 }
 
 /// Finds the tokens that can be among the likeliest by a screen of the head, and computes their logits as those of all would be.
@@ -27,11 +37,11 @@ final class HeadScreen {
 
   init(_ model: QwenModel) { self.model = model }
 
-  /// For each row of `hidden` [B, C] the logits of the `count` likeliest tokens and of some others; nil where all logits are as good.
-  /// `remaining` is about how many tokens are still to come.
-  func logits(after hidden: Tensor, count: Int, remaining: Int, on tape: Tape)
-    throws(DeviceError) -> [CandidateLogits]?
-  {
+  /// For each row of `hidden` [B, C] the logits of the `count` likeliest tokens, of the row's `others` and of some more; nil where all
+  /// logits are as good. `remaining` is about how many tokens are still to come.
+  func logits(
+    after hidden: Tensor, count: Int, others: [Set<Int32>], remaining: Int, on tape: Tape
+  ) throws(DeviceError) -> [CandidateLogits]? {
     let head = model.headWeight
     if version != head.version {
       guard remaining >= HeadScreen.leastTokenCount, hidden.dtype.contains(head.value.dtype) else {
@@ -48,7 +58,12 @@ final class HeadScreen {
     }
     missCount = 0
     var logits: [CandidateLogits] = []
-    for (row, ids) in candidates.enumerated() {
+    let vocabulary = 0..<Int32(head.value.rowCount)
+    for (row, likeliest) in candidates.enumerated() {
+      let ids =
+        others[row].isEmpty
+        ? likeliest
+        : others[row].filter { vocabulary.contains($0) }.union(likeliest).sorted()
       let values = model.logits(
         tape.constant(hidden.rows(row..<row + 1)), ofTokens: ids
       ).value.cast(to: .float32)

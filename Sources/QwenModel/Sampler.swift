@@ -22,19 +22,29 @@ package struct Sampler {
 
   /// The next token for `logits` [V], which becomes part of what came before.
   package mutating func next(_ logits: [Float]) -> Int32 {
-    let id: Int32
-    if options.temperature > 0 {
-      id = distribution(logits).token(at: random.uniform()) ?? Sampler.argmax(logits)
-    } else {
-      id = Sampler.argmax(processed(logits))
-    }
+    let id = choose(processed(logits))
     accept(id)
     return id
   }
 
-  /// The same among `candidates`, where no others decide (``SamplingOptions/decisiveCount``).
+  /// The same where `candidates` are all tokens that can decide (``decisive``).
   package mutating func next(_ candidates: CandidateLogits) -> Int32 {
-    candidates.ids[Int(next(candidates.values))]
+    var logits = candidates.values
+    if options.changesLogits {
+      history.process(&logits, options) { candidates.place(of: $0) }
+    }
+    let id = candidates.ids[Int(choose(logits))]
+    accept(id)
+    return id
+  }
+
+  /// The tokens that decide what is chosen next: so many of the likeliest, as the model gives them, and those whose logits are changed
+  /// before; nil where all may.
+  var decisive: (count: Int, others: Set<Int32>)? {
+    guard let count = options.candidateCount else { return nil }
+    let others = options.changesLogits ? history.affected(by: options) : []
+    // As many of the likeliest may be among the others.
+    return (count + others.count, others)
   }
 
   /// Adds a token that was chosen otherwise.
@@ -42,10 +52,17 @@ package struct Sampler {
     if options.changesLogits { history.append(id) }
   }
 
+  private mutating func choose(_ logits: [Float]) -> Int32 {
+    guard options.temperature > 0 else { return Sampler.argmax(logits) }
+    let distribution = TokenDistribution(logits, options)
+    return distribution.token(at: random.uniform()) ?? Sampler.argmax(logits)
+  }
+
   private func processed(_ logits: [Float]) -> [Float] {
     guard options.changesLogits else { return logits }
     var logits = logits
-    history.process(&logits, options)
+    let indices = logits.indices
+    history.process(&logits, options) { indices.contains(Int($0)) ? Int($0) : nil }
     return logits
   }
 

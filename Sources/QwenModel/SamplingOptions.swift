@@ -49,12 +49,8 @@ public struct SamplingOptions: Sendable, Hashable {
       || noRepeatNgramSize > 0
   }
 
-  /// How many of the likeliest tokens, as the model gives them, decide what is chosen; nil where all may.
-  var decisiveCount: Int? {
-    if changesLogits { return nil }
-    if temperature == 0 { return 1 }
-    return topK > 0 ? topK : nil
-  }
+  /// How many of the likeliest tokens are chosen among; nil where that is all of them.
+  var candidateCount: Int? { temperature == 0 ? 1 : topK > 0 ? topK : nil }
 
   /// Whether the choice is that of the largest logit as the model gives it.
   var isArgmax: Bool { temperature == 0 && !changesLogits }

@@ -33,28 +33,43 @@ struct TokenHistory {
     followers[start, default: []].append(tokens[end - 1])
   }
 
-  /// Applies bias, penalties and the ban of repeated runs to `logits` [V].
-  func process(_ logits: inout [Float], _ options: SamplingOptions) {
-    for (id, bias) in options.logitBias where logits.indices.contains(Int(id)) {
-      logits[Int(id)] += Float(bias)
+  /// The tokens whose logits `process` may change.
+  func affected(by options: SamplingOptions) -> Set<Int32> {
+    var ids = Set(options.logitBias.keys)
+    if options.repetitionPenalty != 1 { ids.formUnion(seen) }
+    if options.frequencyPenalty != 0 || options.presencePenalty != 0 { ids.formUnion(counts.keys) }
+    ids.formUnion(banned)
+    return ids
+  }
+
+  /// What would complete a run that was there before.
+  private var banned: [Int32] {
+    guard ngramSize > 0, tokens.count >= ngramSize - 1 else { return [] }
+    return followers[Array(tokens.suffix(ngramSize - 1))] ?? []
+  }
+
+  /// Applies bias, penalties and the ban of repeated runs to `logits`, where that of a token is at `place`, or not there.
+  func process(
+    _ logits: inout [Float], _ options: SamplingOptions, at place: (Int32) -> Int?
+  ) {
+    for (id, bias) in options.logitBias {
+      if let index = place(id) { logits[index] += Float(bias) }
     }
     if options.repetitionPenalty != 1 {
       let penalty = Float(options.repetitionPenalty)
-      for id in seen where logits.indices.contains(Int(id)) {
-        let logit = logits[Int(id)]
-        logits[Int(id)] = logit < 0 ? logit * penalty : logit / penalty
+      for id in seen {
+        guard let index = place(id) else { continue }
+        logits[index] = logits[index] < 0 ? logits[index] * penalty : logits[index] / penalty
       }
     }
     if options.frequencyPenalty != 0 || options.presencePenalty != 0 {
-      for (id, count) in counts where logits.indices.contains(Int(id)) {
-        logits[Int(id)] -= Float(options.frequencyPenalty * Double(count) + options.presencePenalty)
+      for (id, count) in counts {
+        guard let index = place(id) else { continue }
+        logits[index] -= Float(options.frequencyPenalty * Double(count) + options.presencePenalty)
       }
     }
-    if ngramSize > 0, tokens.count >= ngramSize - 1 {
-      for id in followers[Array(tokens.suffix(ngramSize - 1))] ?? []
-      where logits.indices.contains(Int(id)) {
-        logits[Int(id)] = -.infinity
-      }
+    for id in banned {
+      if let index = place(id) { logits[index] = -.infinity }
     }
   }
 }

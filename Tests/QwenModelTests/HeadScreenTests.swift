@@ -65,16 +65,37 @@ struct HeadScreenTests {
     #expect(Set(forked.values).count == 3)
   }
 
-  @Test("penalties, log-probabilities and unlimited choice see all logits")
-  func allLogits() throws {
+  @Test("penalties, bias and bans choose the same")
+  func changedLogits() throws {
     let model = try model(.bfloat16, isTied: true)
-    var penalized = SamplingOptions.greedy
-    penalized.repetitionPenalty = 2
-    let free = SamplingOptions(temperature: 2, topP: 1, topK: 0, seed: 1)
-    for options in [penalized, free] {
+    var repetition = SamplingOptions.greedy
+    repetition.repetitionPenalty = 1.3
+    var reward = SamplingOptions(temperature: 2, topP: 0.9, topK: 20, seed: 6)
+    reward.repetitionPenalty = 0.5
+    var frequency = SamplingOptions(temperature: 1, topP: 1, topK: 5, seed: 7)
+    (frequency.frequencyPenalty, frequency.presencePenalty) = (0.7, -1)
+    var runs = SamplingOptions.greedy
+    runs.noRepeatNgramSize = 2
+    var bias = SamplingOptions.greedy
+    bias.logitBias = [17: -100, 60_000: 30, 70_001: 200, -3: 200]
+    for options in [repetition, reward, frequency, runs, bias] {
       let screened = try ids(model, [request(options)], screensHead: true)
       #expect(try screened == ids(model, [request(options)], screensHead: false))
     }
+    #expect(try ids(model, [request(bias)], screensHead: true)[0]?.contains(60_000) == true)
+    // Together, each with its own.
+    let all = [repetition, frequency, runs].enumerated().map { request($1, stream: $0) }
+    #expect(
+      try ids(model, all, screensHead: true) == ids(model, all, screensHead: false))
+  }
+
+  @Test("log-probabilities and unlimited choice see all logits")
+  func allLogits() throws {
+    let model = try model(.bfloat16, isTied: true)
+    let free = SamplingOptions(temperature: 2, topP: 1, topK: 0, seed: 1)
+    #expect(
+      try ids(model, [request(free)], screensHead: true)
+        == ids(model, [request(free)], screensHead: false))
     var reported = request(.greedy)
     reported.topLogprobs = 2
     let decoder = BatchDecoder(model: model)

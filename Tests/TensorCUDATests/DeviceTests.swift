@@ -160,6 +160,13 @@ struct DeviceTests {
       let x = Tensor.ones([2, 64], on: device).cast(to: dtype)
       let y = Tensor.matmul(x, packed: .nf4(quantized), transposeWeight: true)
       #expect(try y.doubles().allSatisfy { $0 == 64 })
+      // Several in one go, one of them with a low-rank part.
+      func ones(_ shape: Shape) -> Tensor { Tensor.ones(shape, on: device).cast(to: dtype) }
+      let part = LowRankTerm(ones([2, 3]), ones([8, 3]), scale: 2)
+      let together = Tensor.matmul(
+        x, packed: [PackedTerm(.nf4(quantized), plus: part), PackedTerm(.narrow(ones([5, 64])))])
+      #expect(try together[0].doubles() == Array(repeating: 70, count: 16))
+      #expect(try together[1].doubles() == Array(repeating: 64, count: 10))
     }
     for dtype in [DType.float32, .bfloat16] {
       let x = Tensor.ones([64], on: device).cast(to: dtype)
