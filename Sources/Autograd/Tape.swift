@@ -35,10 +35,11 @@ public final class Tape {
   public let randomness: Randomness?
   /// What a block keeps of its first run, which is in inference, for its second one, which is replaying; nil where that is nothing.
   let products: KeptProducts?
-  /// What modules keep for further passes on this tape, in inference; each under its own name.
+  /// What modules keep for further passes on this tape, in inference; each under its own identity.
   package var kept: [ObjectIdentifier: Any] = [:]
-  /// Whether nothing is kept of a pass: neither for gradients nor for a second run.
-  package var isForgetful: Bool { mode == .inference && products == nil }
+  /// Whether passes are neither recorded nor, as those of blocks, run a second time.
+  package var isForgetful: Bool { mode == .inference && !isOfBlock }
+  private let isOfBlock: Bool
   /// Names of the recorded operations.
   public private(set) var operationNames: Set<String> = []
 
@@ -51,12 +52,13 @@ public final class Tape {
 
   /// An empty tape. Without `randomness` dropout does nothing.
   public convenience init(mode: Mode = .recording, randomness: Randomness? = nil) {
-    self.init(mode: mode, randomness: randomness, products: nil)
+    self.init(mode: mode, randomness: randomness, products: nil, isOfBlock: false)
   }
 
-  /// A tape for the first or the second run of a block that keeps products.
-  init(mode: Mode, randomness: Randomness?, products: KeptProducts?) {
+  /// A tape for the first or the second run of a block, which may keep products.
+  init(mode: Mode, randomness: Randomness?, products: KeptProducts?, isOfBlock: Bool = true) {
     self.mode = mode
+    self.isOfBlock = isOfBlock
     self.randomness = randomness
     self.products = products
     id = Tape.counter.wrappingAdd(1, ordering: .relaxed).newValue

@@ -31,14 +31,12 @@ package final class LinearGroup {
       let weights = weights(for: x.dtype)
     else { return linears.map { $0(x) } }
     let parts = lowRankTerms(adapters, x.value, on: x.tape)
-    let products = Tensor.matmul(
+    var results = Tensor.matmul(
       x.value, packed: zip(weights, parts).map { PackedTerm($0, plus: $1) })
-    return zip(linears, products).map { linear, product in
-      guard let bias = linear.bias else { return x.tape.constant(product) }
-      var y = product
-      y.addRow(bias.value.cast(to: x.dtype))
-      return x.tape.constant(y)
+    for (index, linear) in linears.enumerated() {
+      if let bias = linear.bias { results[index].addRow(bias.value.cast(to: x.dtype)) }
     }
+    return results.map { x.tape.constant($0) }
   }
 
   /// The weights as they are multiplied by rows of `dtype`; nil where one would have to be converted.

@@ -33,6 +33,8 @@ public final class BatchDecoder {
   private var nextID = 0
   private var prefixes: PrefixCaches
   private let headScreen: HeadScreen?
+  /// Steps whose tokens were chosen without all logits.
+  package private(set) var screenedStepCount = 0
 
   /// A decoder for `model`, whose adapters are those of `routes`.
   ///
@@ -201,7 +203,7 @@ public final class BatchDecoder {
   private func chooseAmongLikeliest(for ready: [DecodingSequence], hidden: Tensor)
     throws(DeviceError) -> [DecodedToken]?
   {
-    guard let headScreen else { return nil }
+    guard let headScreen, headScreen.mayAnswer(rows: ready.count) else { return nil }
     var (count, remaining) = (0, 0)
     var others: [Set<Int32>] = []
     for sequence in ready {
@@ -211,11 +213,12 @@ public final class BatchDecoder {
       }
       count = max(count, decisive.count)
       others.append(decisive.others)
-      remaining += request.maxNewTokens - sequence.generated.count
+      remaining = max(remaining, request.maxNewTokens - sequence.generated.count)
     }
     let logits = try headScreen.logits(
       after: hidden, count: count, others: others, remaining: remaining, on: tape)
     guard let logits else { return nil }
+    screenedStepCount += 1
     var tokens: [DecodedToken] = []
     for (row, sequence) in ready.enumerated() {
       for one in withFollowers(sequence) {

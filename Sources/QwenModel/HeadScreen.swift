@@ -29,13 +29,24 @@ final class HeadScreen {
   private var screen: (any RowScreen)?
   /// The version of the head that the screen, or its absence, belongs to.
   private var version: Int?
-  private var missCount = 0
+  /// Steps in a row for which too many tokens were found, and for which nothing is to be looked for.
+  private var (missCount, restCount) = (0, 0)
   /// Tokens to be decoded for which making a screen is worth while.
   private static let leastTokenCount = 24
-  /// Steps in a row for which a screen finds too many tokens, until it is given up.
-  private static let patience = 8
+  /// Misses in a row until there is a rest, and its length.
+  private static let (patience, rest) = (8, 256)
 
   init(_ model: QwenModel) { self.model = model }
+
+  /// Whether `rows` rows may get an answer: it is worth while to say what is wanted.
+  func mayAnswer(rows: Int) -> Bool {
+    if restCount > 0 {
+      restCount -= 1
+      return false
+    }
+    let head = model.headWeight
+    return rows <= head.value.backend.screenedRowLimit && (version != head.version || screen != nil)
+  }
 
   /// For each row of `hidden` [B, C] the logits of the `count` likeliest tokens, of the row's `others` and of some more; nil where all
   /// logits are as good. `remaining` is about how many tokens are still to come.
@@ -43,22 +54,22 @@ final class HeadScreen {
     after hidden: Tensor, count: Int, others: [Set<Int32>], remaining: Int, on tape: Tape
   ) throws(DeviceError) -> [CandidateLogits]? {
     let head = model.headWeight
+    guard hidden.dtype.contains(head.value.dtype) else { return nil }
     if version != head.version {
-      guard remaining >= HeadScreen.leastTokenCount, hidden.dtype.contains(head.value.dtype) else {
-        return nil
-      }
+      guard remaining >= HeadScreen.leastTokenCount else { return nil }
       screen = head.value.rowScreen()
       (version, missCount) = (head.version, 0)
     }
-    guard let screen else { return nil }
+    guard let screen, screen.answers(rows: hidden.rowCount, count: count) else { return nil }
     guard let candidates = screen.candidates(for: hidden, count: count) else {
       missCount += 1
-      if missCount >= HeadScreen.patience { self.screen = nil }
+      // One more miss after a rest is followed by another.
+      if missCount >= HeadScreen.patience { restCount = HeadScreen.rest }
       return nil
     }
     missCount = 0
-    var logits: [CandidateLogits] = []
     let vocabulary = 0..<Int32(head.value.rowCount)
+    var logits: [CandidateLogits] = []
     for (row, likeliest) in candidates.enumerated() {
       let ids =
         others[row].isEmpty
@@ -70,6 +81,16 @@ final class HeadScreen {
       logits.append(CandidateLogits(ids: ids, values: try values.array(of: Float.self)))
     }
     return logits
+  }
+}
+
+extension QwenModel {
+  /// Scores of K tokens alone, without gradients for the head.  hidden [N, C] → [N, K]
+  fileprivate func logits(_ hidden: Variable, ofTokens ids: [Int32]) -> Variable {
+    let head = headWeight.value
+    let device = Device(backend: head.backend, preferredComputeDType: .float32)
+    let rows = head.gatheredRows(Tensor(ids, on: device))  // [K, C]
+    return hidden.tape.record(LinearMap(hasBias: false), [hidden, hidden.tape.constant(rows)])
   }
 }
 

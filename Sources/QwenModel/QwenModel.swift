@@ -60,14 +60,6 @@ public final class QwenModel: Module {
   public func logits(_ hidden: Variable) -> Variable {
     hidden.tape.record(LinearMap(hasBias: false), [hidden, hidden.tape.leaf(headWeight)])
   }
-
-  /// The same for K tokens alone, without gradients for the head.  hidden [N, C] → [N, K]
-  package func logits(_ hidden: Variable, ofTokens ids: [Int32]) -> Variable {
-    let head = headWeight.value
-    let device = Device(backend: head.backend, preferredComputeDType: .float32)
-    let rows = head.gatheredRows(Tensor(ids, on: device))  // [K, C]
-    return hidden.tape.record(LinearMap(hasBias: false), [hidden, hidden.tape.constant(rows)])
-  }
 }
 
 /// Embedding, blocks and final norm (HF `Qwen3Model`).

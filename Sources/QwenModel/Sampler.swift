@@ -44,7 +44,8 @@ package struct Sampler {
     guard let count = options.candidateCount else { return nil }
     let others = options.changesLogits ? history.affected(by: options) : []
     // As many of the likeliest may be among the others.
-    return (count + others.count, others)
+    let (total, isTooLarge) = count.addingReportingOverflow(others.count)
+    return isTooLarge ? nil : (total, others)
   }
 
   /// Adds a token that was chosen otherwise.

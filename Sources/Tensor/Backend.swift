@@ -425,15 +425,20 @@ package protocol RecordedWork: AnyObject {
 
 /// Which rows of a matrix can have the largest products with a vector, without the products themselves.
 package protocol ScreeningKernels {
+  /// Rows of x that screens answer at most.
+  var screenedRowLimit: Int { get }
   /// A screen of a matrix W [rows, columns], which need not stay; nil where nothing would be gained by one, or not all of W is finite.
   func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)?
 }
 
 /// Finds the rows of a matrix W [V, C] whose products with a vector can be among the largest (maximum inner product search).
 package protocol RowScreen: AnyObject {
+  /// Whether there are candidates for so many rows and so many of the largest.
+  func answers(rows m: Int, count: Int) -> Bool
   /// For each row of x [m, C], float32 or bfloat16, some rows of W in rising order. Among them are the `count` whose products with
   /// the row, as matrix products give them in the type of x, are the largest, and all whose products equal the least of those.
   ///
-  /// Nil where that would be so many of W that the products themselves are computed as fast, or not all of x is finite.
+  /// Nil where that would be so many of W that the products themselves are computed as fast, or not all of x is finite. Traps for what it does
+  /// not answer.
   func candidates(_ x: Operand, rows m: Int, count: Int) -> [[Int32]]?
 }

@@ -3,5 +3,6 @@
 package import Tensor
 
 extension CUDABackend: ScreeningKernels {
+  package var screenedRowLimit: Int { 0 }
   package func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)? { nil }
 }

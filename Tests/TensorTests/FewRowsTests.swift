@@ -33,7 +33,7 @@ struct FewRowsTests {
   }
 
   static let shapes: [Shape] = [
-    [1, 64], [3, 128], [70, 192], [33, 1088], [5, 70], [130, 31], [2, 5],
+    [1, 64], [3, 128], [70, 192], [33, 1088], [37, 1024], [5, 70], [130, 31], [2, 5],
   ]
 
   static func rows(_ m: Int, _ columns: Int) -> Tensor {

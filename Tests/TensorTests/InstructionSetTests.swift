@@ -63,6 +63,12 @@ struct InstructionSetTests {
         }
       }
     }
+    for w in ScreeningTests.magnitudes {
+      for x in ScreeningTests.magnitudes {
+        let excess = try ScreeningTests.largestExcess(columns: 129, w: w, x: x)
+        precondition(excess <= 0, "rows of \(w), x of \(x)")
+      }
+    }
     for kind in [FewRowsTests.Kind.bfloat16, .nestedNF4] {
       for rank in FewRowsTests.ranks {
         for dtype in [DType.float32, .bfloat16] {

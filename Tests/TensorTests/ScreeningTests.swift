@@ -1,5 +1,6 @@
 // Screens of a matrix: no row is missed whose product can be among the largest.
 
+import CKernels
 import Tensor
 import TensorTestSupport
 import Testing
@@ -82,6 +83,65 @@ struct ScreeningTests {
     }
   }
 
+  /// Sizes of numbers, down to those whose squares vanish.
+  static let magnitudes: [Float] = [1, 1e-10, 1e-18, 1e-21, 1e-25, 1e-29, 1e-33]
+
+  @Test("no product is beyond its bounds, however small numbers are", arguments: magnitudes)
+  func bounds(_ magnitude: Float) throws {
+    for x in Self.magnitudes {
+      for columns in [1, 17, 129, 200] {
+        let found = try Self.largestExcess(columns: columns, w: magnitude, x: x)
+        #expect(found <= 0, "\(columns) columns, x of \(x)")
+      }
+    }
+  }
+
+  /// By how much products of rows of size `w` and of x are beyond what they are said to be at most, or the largest is below what it is said to be
+  /// at least.
+  static func largestExcess(columns: Int, w: Float, x: Float) throws -> Double {
+    let (rows, m) = (33, 3)
+    let numbers = try Matrix.normal.numbers(rows, columns).map { $0 * w }
+    let others = try Self.rows(m, columns).array(of: Float.self).map { $0 * x }
+    var codes = [Int8](repeating: 0, count: rows * columns)
+    var (scales, errors) = (
+      numbers[..<rows].map { _ in Float(0) }, numbers[..<rows].map { _ in Float(0) }
+    )
+    var upper = [Float](repeating: 0, count: m * rows)
+    var (lower, largest) = ([Float](repeating: 0, count: m), [Float](repeating: 0, count: m))
+    let lengths: [Float] = (0..<m).map { q in
+      var squares: Float = 0
+      for c in 0..<columns { squares += others[q * columns + c] * others[q * columns + c] }
+      return squares.squareRoot() * 1.001 + CK_COARSE_LEAST * Float(columns).squareRoot()
+    }
+    codes.withUnsafeMutableBufferPointer { codes in
+      scales.withUnsafeMutableBufferPointer { scales in
+        errors.withUnsafeMutableBufferPointer { errors in
+          var coarse = ck_coarse(
+            codes: codes.baseAddress, scales: scales.baseAddress, errors: errors.baseAddress)
+          _ = ck_coarse_rows_f32(numbers, &coarse, 0, rows, columns)
+          ck_coarse_bounds(
+            &coarse, 0, others, columns, lengths, m, &upper, rows, &lower, &largest, rows, columns)
+        }
+      }
+    }
+    var excess = -Double.infinity
+    for q in 0..<m {
+      let products: [Double] = (0..<rows).map { row in
+        var product = 0.0
+        for c in 0..<columns {
+          product += Double(numbers[row * columns + c]) * Double(others[q * columns + c])
+        }
+        return product
+      }
+      for (row, product) in products.enumerated() {
+        excess = max(excess, product - Double(upper[q * rows + row]))
+      }
+      excess = max(excess, Double(lower[q]) - (products.max() ?? 0))
+      excess = max(excess, (products.max() ?? 0) - Double(largest[q]))
+    }
+    return excess
+  }
+
   @Test("of a matrix of normal numbers they leave few rows")
   func fewRows() throws {
     let w = Tensor.normal([65_537, 129], stream: RandomStream(seed: 5, purpose: .test, index: 3))
@@ -103,11 +163,13 @@ struct ScreeningTests {
     #expect(w.rows(0..<100).rowScreen() == nil)
     #expect(w.cast(to: .float64).rowScreen() == nil)
     for bad in [Float.nan, .infinity, -.infinity] {
-      var numbers = try w.array(of: Float.self)
-      numbers[numbers.count - 5] = bad
-      #expect(Tensor(numbers, shape: w.shape, on: .cpu).rowScreen() == nil)
-      #expect(
-        Tensor(numbers, shape: w.shape, on: .cpu).cast(to: .bfloat16).rowScreen() == nil)
+      // In the first row of all, within, and in the last one.
+      for place in [0, rows / 2 * columns + 3, rows * columns - 5] {
+        var numbers = try w.array(of: Float.self)
+        numbers[place] = bad
+        let damaged = Tensor(numbers, shape: w.shape, on: .cpu)
+        #expect(damaged.rowScreen() == nil && damaged.cast(to: .bfloat16).rowScreen() == nil)
+      }
       var x = [Float](repeating: 1, count: columns)
       x[7] = bad
       let screen = try #require(w.rowScreen())
@@ -118,8 +180,13 @@ struct ScreeningTests {
     #expect(screen.candidates(for: zero, count: 1) == nil)
     let huge = Tensor([Float](repeating: 3e38, count: columns), shape: [1, columns], on: .cpu)
     #expect(screen.candidates(for: huge, count: 1) == nil)
+    for size in [Float(1e-25), 1e-30, .leastNonzeroMagnitude] {
+      let x = Tensor([Float](repeating: size, count: columns), shape: [1, columns], on: .cpu)
+      #expect(screen.candidates(for: x, count: 1) == nil)
+    }
     // More rows, or more of the largest, than there are answers for.
-    #expect(screen.candidates(for: Self.rows(5, columns), count: 1) == nil)
-    #expect(screen.candidates(for: Self.rows(1, columns), count: rows) == nil)
+    #expect(screen.answers(rows: 4, count: 30) && !screen.answers(rows: 5, count: 1))
+    #expect(!screen.answers(rows: 1, count: rows) && !screen.answers(rows: 1, count: .max))
+    #expect(!screen.answers(rows: 0, count: 1) && !screen.answers(rows: 1, count: 0))
   }
 }

@@ -237,8 +237,11 @@ enum { CK_COARSE_ROWS = 4 };
 float ck_coarse_rows_f32(const float *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns);
 float ck_coarse_rows_bf16(const uint16_t *w, const ck_coarse *coarse, size_t first, size_t rows, size_t columns);
 
+// Squares of numbers below this are no normal float32: a length that is summed up from squares may lack so much for each element.
+#define CK_COARSE_LEAST 2e-19f
+
 // upper[q, r] ← what the product of row first + r with row q of x is at most; of all rows together the largest of these, and the largest
-// of what products are at least. lengths[q] is ‖x[q]‖, rounded up.
+// of what products are at least. lengths[q] is ‖x[q]‖, rounded up, and CK_COARSE_LEAST·√columns.
 void ck_coarse_bounds(
     const ck_coarse *w, size_t first, const float *x, size_t x_stride, const float *lengths, size_t m, float *upper,
     size_t upper_stride, float *largest_lower, float *largest_upper, size_t rows, size_t columns);

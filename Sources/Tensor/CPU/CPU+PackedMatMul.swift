@@ -69,15 +69,7 @@ extension CPUBackend {
   }
 
   package func matmul(_ a: Operand, packed products: [PackedProduct], m: Int, columns: Int) {
-    let forms = products.map { product -> FewRowsForm? in
-      switch PackedKernels(
-        a, product.weight, into: product.result, transposeWeight: true, m: m, columns: columns)
-      {
-      case .fewRows where columns > 0: product.weight.fewRowsForm(beside: a.dtype)
-      case .fewRows, .blocks, .dense, .unpacking: nil
-      }
-    }
-    if let form = forms.first, form != nil, forms.allSatisfy({ $0 == form }) {
+    if PackedKernels.commonForm(a, products, m: m, columns: columns) != nil {
       multiplyFewRows(a, products, m: m, columns: columns, beta: 0)
       return
     }
@@ -273,6 +265,24 @@ enum PackedKernels {
     } else {
       self = .unpacking
     }
+  }
+}
+
+extension PackedKernels {
+  /// How a row of each weight is read where all can be multiplied in one go; nil where they cannot.
+  static func commonForm(_ a: Operand, _ products: [PackedProduct], m: Int, columns: Int)
+    -> FewRowsForm?
+  {
+    var form: FewRowsForm?
+    for product in products {
+      let kernels = PackedKernels(
+        a, product.weight, into: product.result, transposeWeight: true, m: m, columns: columns)
+      guard case .fewRows = kernels, columns > 0 else { return nil }
+      let other = product.weight.fewRowsForm(beside: a.dtype)
+      if let form, form != other { return nil }
+      form = other
+    }
+    return form
   }
 }
 

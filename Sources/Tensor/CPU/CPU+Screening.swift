@@ -4,6 +4,8 @@
 import CKernels
 
 extension CPUBackend: ScreeningKernels {
+  package var screenedRowLimit: Int { Int(CK_COARSE_ROWS) }
+
   package func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)? {
     rows * columns < CPURowScreen.smallestCount
       ? nil : CPURowScreen(w, rows: rows, columns: columns, backend: self)
@@ -26,15 +28,18 @@ final class CPURowScreen: RowScreen {
   private let chunk: Int
   private let backend: CPUBackend
 
+  private var chunks: Int { (rows + chunk - 1) / chunk }
+
   /// A screen of `w` [rows, columns]; nil where it is of a type without products of few rows, or not all of it is finite.
   init?(_ w: Operand, rows: Int, columns: Int, backend: CPUBackend) {
     guard rows > 0, columns > 0, w.dtype == .float32 || w.dtype == .bfloat16 else { return nil }
     (self.rows, self.columns, self.backend) = (rows, columns, backend)
-    chunk = max(16, (1 << 17) / columns)
+    let chunk = max(16, (1 << 17) / columns)
+    self.chunk = chunk
     codes = Tensor(uninitialized: [rows, columns], .uint8, backend: backend)
     scales = Tensor(uninitialized: [rows], .float32, backend: backend)
     errors = Tensor(uninitialized: [rows], .float32, backend: backend)
-    let (coarse, chunk) = (ck_coarse(codes: codes, scales: scales, errors: errors), chunk)
+    let coarse = ck_coarse(codes: codes, scales: scales, errors: errors)
     let chunks = (rows + chunk - 1) / chunk
     let lengths = Scratch(Float.self, count: chunks, pool: backend.pool)
     let lengthOf = lengths.pointer
@@ -59,19 +64,23 @@ final class CPURowScreen: RowScreen {
     self.longest = longest
   }
 
-  func candidates(_ x: Operand, rows m: Int, count: Int) -> [[Int32]]? {
-    let chunks = (rows + chunk - 1) / chunk
+  func answers(rows m: Int, count: Int) -> Bool {
     // Of each chunk it is known what its largest product is at least: the fewer are asked for, the more that says.
-    guard m > 0, m <= Int(CK_COARSE_ROWS), count > 0, count <= max(1, chunks / 2) else {
-      return nil
-    }
+    (1...Int(CK_COARSE_ROWS)).contains(m) && (1...max(1, chunks / 2)).contains(count)
+  }
+
+  func candidates(_ x: Operand, rows m: Int, count: Int) -> [[Int32]]? {
+    precondition(answers(rows: m, count: count), "candidates: \(count) for \(m) rows")
+    let chunks = chunks
     // 1. Lengths.
     let wide = Scratch(Float.self, count: m * columns, pool: backend.pool)
     backend.cast(x, into: wide.destination)
     var lengths: [Float] = []
     for row in 0..<m {
       let x = wide.pointer + row * columns
-      lengths.append(ck_dot_f32(x, x, columns).squareRoot() * 1.001)
+      lengths.append(
+        ck_dot_f32(x, x, columns).squareRoot() * 1.001
+          + CK_COARSE_LEAST * Float(columns).squareRoot())
     }
     // Also false where a length is not finite.
     guard lengths.allSatisfy({ $0 * longest < 1e30 }) else { return nil }
@@ -103,7 +112,7 @@ final class CPURowScreen: RowScreen {
     let coarse = ck_coarse(codes: codes, scales: scales, errors: errors)
     let (rows, columns, chunk) = (rows, columns, chunk)
     lengths.withUnsafeBufferPointer { lengths in
-      parallelStreams((rows + chunk - 1) / chunk, grain: 1) { range in
+      parallelStreams(chunks, grain: 1) { range in
         for index in range {
           let (first, bounds) = (index * chunk, largest + index * 2 * m)
           withUnsafePointer(to: coarse) {

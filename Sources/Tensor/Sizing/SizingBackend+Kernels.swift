@@ -130,8 +130,14 @@ extension SizingBackend: QuantizationKernels {
     }
   }
 
-  /// One after another: together they take no more of the pool than each by itself, but for the sums of ranks.
   package func matmul(_ a: Operand, packed products: [PackedProduct], m: Int, columns: Int) {
+    if let first = products.first,
+      PackedKernels.commonForm(a, products, m: m, columns: columns) != nil
+    {
+      let ranks = products.reduce(0) { $0 + (($1.lowRank?.rank ?? 0) + 15) / 16 * 16 }
+      multiplyFewRows(m: m, first.weight, columns: columns, beside: a.dtype, ranks: ranks)
+      return
+    }
     for product in products {
       matmul(
         a, packed: product.weight, transposeWeight: true, m: m, rows: product.rows,
@@ -258,5 +264,6 @@ extension SizingBackend: RecordingKernels {
 }
 
 extension SizingBackend: ScreeningKernels {
+  package var screenedRowLimit: Int { 0 }
   package func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)? { nil }
 }
