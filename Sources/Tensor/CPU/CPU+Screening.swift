@@ -7,8 +7,11 @@ extension CPUBackend: ScreeningKernels {
   package var screenedRowLimit: Int { Int(CK_COARSE_ROWS) }
 
   package func makeScreen(_ w: Operand, rows: Int, columns: Int) -> (any RowScreen)? {
-    rows * columns < CPURowScreen.smallestCount
-      ? nil : CPURowScreen(w, rows: rows, columns: columns, backend: self)
+    guard rows * columns >= CPURowScreen.smallestCount else { return nil }
+    // Where there is no memory for it the products are computed as ever.
+    guard let room = pool.buffer(byteCount: rows * columns) else { return nil }
+    pool.release(room)
+    return CPURowScreen(w, rows: rows, columns: columns, backend: self)
   }
 }
 
@@ -82,8 +85,8 @@ final class CPURowScreen: RowScreen {
         ck_dot_f32(x, x, columns).squareRoot() * 1.001
           + CK_COARSE_LEAST * Float(columns).squareRoot())
     }
-    // Also false where a length is not finite.
-    guard lengths.allSatisfy({ $0 * longest < 1e30 }) else { return nil }
+    // Also false where a length is not finite. Squares of all products can be summed up.
+    guard lengths.allSatisfy({ $0 * longest < 1e16 }) else { return nil }
     // 2. Bounds of all products.
     let upper = Scratch(Float.self, count: m * rows, pool: backend.pool)
     let largest = Scratch(Float.self, count: 2 * m * chunks, pool: backend.pool)

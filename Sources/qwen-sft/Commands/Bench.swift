@@ -102,7 +102,8 @@ struct Bench: ParsableCommand {
     let prompt = (0..<promptTokens).map { _ in
       Int32.random(in: 0..<Int32(max(1, network.config.vocabSize - 1000)), using: &random)
     }
-    let generator = Generator(model: network, stopIDs: [], options: .greedy)
+    let generator = Generator(
+      model: network, stopIDs: [], options: .greedy, screensHead: Session.screensHead(of: network))
     // A rate is that of the tokens after the first.
     let newTokens = max(newTokens, 2)
     // The best of two: weights that a file holds come into memory in the first.

@@ -56,7 +56,9 @@ struct ServeCommand: ParsableCommand {
         }
         ServeCommand.noteMemory(network, options, kept)
         return Server.Model(
-          decoder: BatchDecoder(model: network, routes: routes, keptPrefixTokenCount: kept),
+          decoder: BatchDecoder(
+            model: network, routes: routes, keptPrefixTokenCount: kept,
+            screensHead: Session.screensHead(of: network)),
           vocabularySize: network.config.vocabSize,
           maximumLength: network.config.maxPositionEmbeddings,
           stopIDs: stopIDs)

@@ -56,7 +56,8 @@ final class Answerer {
     let routes = AdapterRoutes()
     if hasAdapter { _ = routes.take(from: model) }
     decoder = BatchDecoder(
-      model: model, routes: routes, keptPrefixTokenCount: keptTokenCount)
+      model: model, routes: routes, keptPrefixTokenCount: keptTokenCount,
+      screensHead: Session.screensHead(of: model))
   }
 
   /// The answer to one conversation; `onToken` sees every id but the one that ends it.

@@ -39,6 +39,12 @@ enum Session {
     return byteCount <= available / 2 ? .owned : .mapped
   }
 
+  /// Whether there is room for a screen of the head beside `model`, by the same measure: a byte for each element.
+  static func screensHead(of model: QwenModel) -> Bool {
+    guard let available = MemoryInformation.current().available else { return false }
+    return model.config.vocabSize * model.config.hiddenSize <= available / 2
+  }
+
   /// Whether arithmetic is in bfloat16: as asked for, else as the device prefers it.
   static func computesInBFloat16(_ precision: PrecisionOptions, on device: Device) -> Bool {
     precision.bf16 ?? (device.preferredComputeDType == .bfloat16)
