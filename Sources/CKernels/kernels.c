@@ -226,6 +226,24 @@ void ck_nf4_unpack_f32(const ck_nf4 *w, size_t first, float *y, size_t count) {
 void ck_nf4_unpack_bf16(const ck_nf4 *w, size_t first, uint16_t *y, size_t count) {
   CALL(nf4_unpack_bf16, w, first, y, count)
 }
+ptrdiff_t ck_compress_rows(const uint16_t *w, size_t rows, size_t columns, unsigned base, uint8_t *groups, uint32_t *counts, uint32_t *exceptions, size_t most) {
+  CALL(compress_rows, w, rows, columns, base, groups, counts, exceptions, most)
+}
+int ck_decompresses_fast(void) { return instruction_set() >= avx2; }
+void ck_decompress(const ck_compressed *w, size_t first, uint16_t *y, size_t count) {
+  CALL(decompress, w, first, y, count)
+}
+void ck_compressed_matvec(const ck_compressed *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows) {
+  CALL(compressed_matvec, w, first, x, m, y, y_stride, rows)
+}
+void ck_compressed_matvec_pairs(
+    const ck_compressed *w, size_t first, const uint16_t *x, size_t m, float *y, size_t y_stride, size_t rows) {
+#if defined(__x86_64__)
+  if (ck_multiplies_pairs()) compressed_matvec_pairs(w, first, x, m, y, y_stride, rows);
+#else
+  (void)w, (void)first, (void)x, (void)m, (void)y, (void)y_stride, (void)rows;
+#endif
+}
 void ck_add_low_rank_f32(const float *b, size_t rank, size_t readable, const float *h, size_t m, float scale, float *y, size_t y_stride, size_t rows) {
   CALL(add_low_rank_f32, b, rank, readable, h, m, scale, y, y_stride, rows)
 }
@@ -245,7 +263,8 @@ int ck_gemm_is_fastest(ck_panels panels) {
   return instruction_set() >= avx2 && (panels == ck_panels_f32 || instruction_set() == avx512_bf16);
 }
 ck_panels ck_gemm_panels(ck_type a, ck_type b) {
-  const int is_narrow = a == ck_type_bf16 && (b == ck_type_bf16 || b == ck_type_nf4_bf16);
+  const int is_narrow =
+      a == ck_type_bf16 && (b == ck_type_bf16 || b == ck_type_nf4_bf16 || b == ck_type_compressed);
   return is_narrow && instruction_set() == avx512_bf16 ? ck_panels_bf16 : ck_panels_f32;
 }
 size_t ck_gemm_panel_rows(void) { CALL(panel_row_count, ) }

@@ -25,15 +25,15 @@ extension Linear {
       x, magnitude: tape.leaf(magnitude), norms: adaptedRowNorms(adapter),
       bias: bias.map { tape.leaf($0) }, dropout: adapter.dropout(on: tape)
     ) { u in
-      if let quantizedWeight {
-        let map = QuantizedLinearMap(weight: quantizedWeight, hasBias: false, adapter: lowRank)
+      if let packedWeight {
+        let map = PackedLinearMap(weight: packedWeight, hasBias: false, adapter: lowRank)
         return tape.record(map, [u, a, b])
       }
       let map = LoRALinearMap(hasBias: false, adapter: lowRank)
       return tape.record(map, [u, tape.leaf(weight), a, b])
     } base: { rest in
-      if let quantizedWeight {
-        return tape.record(QuantizedLinearMap(weight: quantizedWeight, hasBias: false), [rest])
+      if let packedWeight {
+        return tape.record(PackedLinearMap(weight: packedWeight, hasBias: false), [rest])
       }
       return tape.record(LinearMap(hasBias: false), [rest, tape.leaf(weight)])
     }
@@ -57,10 +57,14 @@ extension Linear {
       return Tensor.matmul(a, packed: .nf4(quantizedWeight), transposeWeight: true)
         .scaled(by: scale).transposed()
     }
-    let w = weight.value
-    if w.dtype == a.dtype { return Tensor.matmul(w, a, transposeB: true, alpha: scale) }
+    if packedWeight == nil, weight.value.dtype == a.dtype {
+      return Tensor.matmul(weight.value, a, transposeB: true, alpha: scale)
+    }
     let parts = stride(from: 0, to: outputSize, by: 512).map { start in
-      let rows = w.rows(start..<min(start + 512, outputSize)).cast(to: a.dtype)
+      let range = start..<min(start + 512, outputSize)
+      let rows =
+        packedWeight?.unpacked(rows: range, dtype: a.dtype)
+        ?? weight.value.rows(range).cast(to: a.dtype)
       return Tensor.matmul(rows, a, transposeB: true, alpha: scale)
     }
     return Tensor.concatenatedRows(parts)
@@ -72,15 +76,17 @@ extension Linear {
       return kept.value
     }
     let squares =
-      quantizedWeight.map { squaredRowNorms(of: $0) } ?? weight.value.dotOfRows(weight.value)
+      packedWeight.map { squaredRowNorms(of: $0) } ?? weight.value.dotOfRows(weight.value)
     adapter.rowNorms.squaresOfBase = (weight.version, squares)
     return squares
   }
 
-  /// The same of a weight in 4 bits, some rows at a time.
-  private func squaredRowNorms(of weight: QuantizedTensor) -> Tensor {
+  /// The same of a weight in fewer bits, some rows at a time.
+  private func squaredRowNorms(of weight: PackedWeight) -> Tensor {
     let parts = stride(from: 0, to: outputSize, by: 512).map { start in
-      let rows = weight.dequantized(rows: start..<min(start + 512, outputSize))
+      let rows = weight.unpacked(
+        rows: start..<min(start + 512, outputSize),
+        dtype: quantizedWeight == nil ? .bfloat16 : .float32)
       return rows.dotOfRows(rows)
     }
     return Tensor.concatenatedRows(parts)

@@ -5,10 +5,10 @@ public import Tensor
 
 /// y = x·Wᵀ + b, plus the adapter's low-rank part.  x [N, in] → [N, out]
 public final class Linear: Module {
-  /// [out, in]. Without a value where the weight is quantized.
+  /// [out, in]. Without a value where the weight is quantized or compressed.
   public let weight: Parameter
-  /// The weight in 4 bits, [out, in]; nil where it is dense. It is no parameter: nothing trains it.
-  public private(set) var quantizedWeight: QuantizedTensor?
+  /// The weight in fewer bits, [out, in]; nil where it is dense. It is no parameter: nothing trains it.
+  package private(set) var packedWeight: PackedWeight?
   /// [out].
   public let bias: Parameter?
   /// The low-rank part, nil without one.
@@ -28,7 +28,7 @@ public final class Linear: Module {
   }
 
   public var children: KeyValuePairs<String, any ModuleNode> {
-    switch (quantizedWeight, bias) {
+    switch (packedWeight, bias) {
     case (nil, let bias?): ["weight": weight, "bias": bias]
     case (nil, nil): ["weight": weight]
     case (_?, let bias?): ["bias": bias]
@@ -36,11 +36,22 @@ public final class Linear: Module {
     }
   }
 
+  /// The weight in 4 bits, [out, in]; nil where it is kept otherwise.
+  public var quantizedWeight: QuantizedTensor? {
+    if case .nf4(let weight)? = packedWeight { weight } else { nil }
+  }
+
   /// Puts a weight in 4 bits in the place of the dense one; traps when its shape differs.
-  public func quantize(to weight: QuantizedTensor) {
+  public func quantize(to weight: QuantizedTensor) { pack(.nf4(weight)) }
+
+  /// Puts a weight in 12 bits in the place of the dense one, which it equals; traps when its shape differs.
+  public func compress(to weight: CompressedTensor) { pack(.compressed(weight)) }
+
+  /// Puts a weight in fewer bits in the place of the dense one; traps when its shape differs.
+  package func pack(_ weight: PackedWeight) {
     precondition(
       weight.shape == self.weight.shape, "linear \(self.weight.shape) cannot take \(weight.shape)")
-    quantizedWeight = weight
+    packedWeight = weight
     self.weight.isTrainable = false
   }
 
@@ -67,9 +78,9 @@ public final class Linear: Module {
     let hasBias = bias != nil
     let factors = active.map { [tape.leaf($0.loraA), tape.leaf($0.loraB)] } ?? []
     let lowRank = active.map { LowRankPart(scale: $0.scale, dropout: $0.dropout(on: tape)) }
-    if let quantizedWeight {
+    if let packedWeight {
       return tape.record(
-        QuantizedLinearMap(weight: quantizedWeight, hasBias: hasBias, adapter: lowRank),
+        PackedLinearMap(weight: packedWeight, hasBias: hasBias, adapter: lowRank),
         [x] + factors + biases)
     }
     let inputs = [x, tape.leaf(weight)] + factors + biases

@@ -43,8 +43,8 @@ package final class LinearGroup {
   private func weights(for dtype: DType) -> [PackedWeight]? {
     var weights: [PackedWeight] = []
     for linear in linears {
-      if let quantized = linear.quantizedWeight {
-        weights.append(.nf4(quantized))
+      if let packed = linear.packedWeight {
+        weights.append(packed)
       } else if linear.weight.value.dtype == dtype || linear.weight.value.dtype == .bfloat16 {
         weights.append(.narrow(linear.weight.value))
       } else {

@@ -121,7 +121,7 @@ extension Linear {
         stream: adapter.stream(seed), on: device)
       adapter.loraB.value = Tensor.zeros(adapter.loraB.shape, on: device)
     case .pissa, .olora:
-      guard quantizedWeight == nil else {
+      guard packedWeight == nil else {
         throw .invalid(
           setting: "init_lora_weights", value: initialization.name,
           expected: "true or gaussian, as the weights are quantized and cannot be changed")

@@ -16,6 +16,9 @@ public struct WeightOptions: Sendable {
   public var keepsBFloat16 = false
   /// Where dense weights are kept.
   public var placement = Checkpoint.Placement.mapped
+  /// Whether the linear maps of the blocks that would be kept in bfloat16 are compressed to 12 bits an element, in memory of their own: decoding is
+  /// a fifth to a third faster, and not a bit of any result is another. Where a device does not compress they are kept as ever.
+  public var compressesBFloat16 = false
   /// How the linear maps of the blocks are quantized; nil leaves them as they are. A checkpoint that is quantized
   /// already stays so in either case.
   public var quantization: QuantizedTensor.Format?
@@ -86,6 +89,12 @@ extension QwenModel {
       for (key, parameter) in plan.dense {
         let dtype = try plan.residentDType(
           stored: checkpoint.dtype(of: key), rank: parameter.shape.rank, options)
+        if options.compressesBFloat16, dtype == .bfloat16, let linear = plan.linears[key],
+          let weight = try checkpoint.compressedTensor(key, on: device)
+        {
+          linear.compress(to: weight)
+          continue
+        }
         parameter.value = try checkpoint.tensor(
           key, dtype: dtype, placement: options.placement, on: device)
       }
@@ -142,6 +151,8 @@ extension QwenModel {
 private struct LoadingPlan {
   /// Parameters that are loaded as they are.
   var dense: [(key: String, parameter: Parameter)] = []
+  /// The linear maps of the blocks.
+  let linears: [String: Linear]
   /// Linear maps that are quantized in the checkpoint.
   var stored: [(key: String, linear: Linear)] = []
   /// Linear maps that are to be quantized.
@@ -161,7 +172,7 @@ private struct LoadingPlan {
   }
 
   init(_ model: QwenModel, _ checkpoint: Checkpoint, _ options: WeightOptions) throws(ModelError) {
-    let quantizable = Dictionary(
+    linears = Dictionary(
       uniqueKeysWithValues: model.model.namedLinears().map {
         ("model." + $0.path + ".weight", $0.linear)
       })
@@ -169,14 +180,14 @@ private struct LoadingPlan {
     var expected = Set(parameters.map(\.key))
     for (key, parameter) in parameters {
       if checkpoint.isNF4(key) {
-        guard let linear = quantizable[key] else {
+        guard let linear = linears[key] else {
           throw .config(
             path: checkpoint.path,
             problem: "tensor \(key) is quantized, expected only linear maps of the blocks to be")
         }
         stored.append((key, linear))
         expected.formUnion(QuantizedKeys(key).companions)
-      } else if let linear = quantizable[key], options.quantization != nil,
+      } else if let linear = linears[key], options.quantization != nil,
         !model.config.isQuantized
       {
         toQuantize.append((key, linear))

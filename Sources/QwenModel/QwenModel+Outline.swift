@@ -11,7 +11,7 @@ extension QwenModel {
     copy.computeDType = computeDType
     copy.model.embedTokens.noiseAlpha = model.embedTokens.noiseAlpha
     for ((_, linear), (_, source)) in zip(copy.namedLinears(), namedLinears()) {
-      if let weight = source.quantizedWeight { linear.quantize(to: weight.outline(on: backend)) }
+      if let weight = source.packedWeight { linear.pack(weight.outline(on: backend)) }
       linear.adapter = source.adapter?.outline(on: backend)
       linear.isAdapterEnabled = source.isAdapterEnabled
     }

@@ -115,7 +115,9 @@ package struct RunFingerprint: Sendable {
       if let quantized = linear.quantizedWeight {
         row = (try? quantized.codes.rows(0..<min(1024, quantized.codes.shape[0])).bytes()) ?? []
       } else {
-        var first = linear.weight.value.rows(0..<1)
+        var first =
+          linear.packedWeight?.unpacked(rows: 0..<1, dtype: .bfloat16)
+          ?? linear.weight.value.rows(0..<1)
         if isWidened, first.dtype == .bfloat16 { first = first.cast(to: .float32) }
         row = (try? first.bytes()) ?? []
       }

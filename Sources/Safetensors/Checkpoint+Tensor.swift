@@ -59,6 +59,15 @@ extension Checkpoint {
     return copy
   }
 
+  /// The matrix `key` in bfloat16, in memory of its own and in 12 bits an element; nil where it cannot be compressed.
+  public func compressedTensor(_ key: String, on device: Device = .cpu) throws(SafetensorsError)
+    -> CompressedTensor?
+  {
+    let compressed = CompressedTensor(try tensor(key, dtype: .bfloat16, on: device))
+    if compressed != nil { try file(of: key).advise(.dontNeed, for: key) }
+    return compressed
+  }
+
   /// Elements that are copied or converted at a time.
   private static let pieceSize = 1 << 24
 }

@@ -128,12 +128,24 @@ package struct NF4Operand: Sendable {
   package let blockSize: Int
 }
 
+/// A matrix of bfloat16 in 12 bits an element as kernels read it; see ``CompressedTensor``.
+package struct CompressedOperand: Sendable {
+  /// uint8, int32 and int32.
+  package let groups, starts, exceptions: Operand
+  /// The upper bytes that have a code.
+  package let upper: SIMD16<UInt8>
+  /// Columns, and number of elements.
+  package let columns, count: Int
+}
+
 /// A weight [rows, columns] that is kept in fewer bits than are computed with, or in as many.
 package enum PackedOperand: Sendable {
   /// Elements of a narrower float type, or of the same one.
   case narrow(Operand)
   /// NF4 codes.
   case nf4(NF4Operand)
+  /// bfloat16 without loss. Only of backends that compress.
+  case compressed(CompressedOperand)
 }
 
 /// The low-rank part of a product: s·h·bᵀ where the weight is transposed, b [n, r], and s·h·b where it is not, b [r, n].
@@ -173,8 +185,10 @@ package protocol QuantizationKernels {
   ///
   /// absmax float32 [b], codes uint8 [b], scales float32 [⌈b / 256⌉].
   func quantizeScales(_ absmax: Operand, into codes: Destination, scales: Destination) -> Float
-  /// y ← the elements of w from `first` on: level · scale in float32, converted to the type of y.
-  func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination)
+  /// The matrix w [rows, columns] in fewer bits and without loss; nil where nothing would be gained.
+  func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor?
+  /// y ← the elements of w from `first` on, of NF4 level · scale in float32, converted to the type of y.
+  func unpack(_ w: PackedOperand, from first: Int, into y: Destination)
   /// c ← a·Wᵀ + β·c (`transposeWeight`) or a·W + β·c for a W [rows, columns] that is unpacked on the way, plus the low-rank
   /// part where there is one. a is [m, columns] and c [m, rows], or the other way round.
   func matmul(

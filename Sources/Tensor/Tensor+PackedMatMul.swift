@@ -7,11 +7,14 @@ package enum PackedWeight: Sendable {
   case narrow(Tensor)
   /// NF4 codes.
   case nf4(QuantizedTensor)
+  /// bfloat16 without loss.
+  case compressed(CompressedTensor)
 
-  var shape: Shape {
+  package var shape: Shape {
     switch self {
     case .narrow(let tensor): tensor.shape
     case .nf4(let tensor): tensor.shape
+    case .compressed(let tensor): tensor.shape
     }
   }
 
@@ -19,6 +22,7 @@ package enum PackedWeight: Sendable {
     switch self {
     case .narrow(let tensor): tensor.backend
     case .nf4(let tensor): tensor.backend
+    case .compressed(let tensor): tensor.backend
     }
   }
 
@@ -26,6 +30,37 @@ package enum PackedWeight: Sendable {
     switch self {
     case .narrow(let tensor): .narrow(tensor.operand)
     case .nf4(let tensor): .nf4(tensor.operand)
+    case .compressed(let tensor): .compressed(tensor.operand)
+    }
+  }
+
+  /// Bytes of all parts.
+  package var byteCount: Int {
+    switch self {
+    case .narrow(let tensor): tensor.byteCount
+    case .nf4(let tensor): tensor.byteCount
+    case .compressed(let tensor): tensor.byteCount
+    }
+  }
+
+  /// Some rows of the matrix, in `dtype`.
+  package func unpacked(rows: Range<Int>, dtype: DType = .float32) -> Tensor {
+    precondition(
+      shape.rank == 2 && rows.lowerBound >= 0 && rows.upperBound <= shape[0],
+      "unpacked: rows \(rows) of \(shape)")
+    let y = Tensor(uninitialized: [rows.count, shape[1]], dtype, backend: backend)
+    launch(self, y) {
+      backend.unpack(operand, from: rows.lowerBound * shape[1], into: y.destination)
+    }
+    return y
+  }
+
+  /// A weight of the same sizes without contents.
+  package func outline(on backend: SizingBackend) -> PackedWeight {
+    switch self {
+    case .narrow(let tensor): .narrow(backend.tensor(tensor.shape, tensor.dtype))
+    case .nf4(let tensor): .nf4(tensor.outline(on: backend))
+    case .compressed(let tensor): .compressed(tensor.outline(on: backend))
     }
   }
 }

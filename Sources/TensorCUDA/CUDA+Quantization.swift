@@ -75,18 +75,31 @@ extension CUDABackend: QuantizationKernels {
     return offset
   }
 
-  package func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination) {
-    dequantizeNF4(w, from: first, into: y, on: context.stream)
+  /// A GPU reads its memory faster than it would unpack.
+  package func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor? { nil }
+
+  package func unpack(_ w: PackedOperand, from first: Int, into y: Destination) {
+    unpack(w, from: first, into: y, on: context.stream)
   }
 
   /// Unpacks on a stream.
+  private func unpack(
+    _ w: PackedOperand, from first: Int, into y: Destination, on stream: Driver.Handle?
+  ) {
+    switch w {
+    case .narrow(let w): cast(w.slice(first, y.count), into: y, on: stream)
+    case .nf4(let w): dequantizeNF4(w, from: first, into: y, on: stream)
+    case .compressed: preconditionFailure("unpack: nothing is compressed here")
+    }
+  }
+
   private func dequantizeNF4(
     _ w: NF4Operand, from first: Int, into y: Destination, on stream: Driver.Handle?
   ) {
     precondition(
       first >= 0 && first + y.count <= w.count,
-      "dequantizeNF4: \(y.count) elements from \(first) of \(w.count)")
-    requireFloat(y.dtype, "dequantizeNF4")
+      "unpack: \(y.count) elements from \(first) of \(w.count)")
+    requireFloat(y.dtype, "unpack")
     launch(
       Kernel("quantization", "dequantize_nf4", y.dtype), grid: blocks(y.count, perThread: 8),
       on: stream, w.codes.pointer, w.codeBook.pointer, ScalesArgument(w.scales),
@@ -151,11 +164,7 @@ extension CUDABackend: QuantizationKernels {
     for first in stride(from: 0, to: rows, by: tileRows) {
       let count = min(tileRows, rows - first)
       let fill = { (tile: Destination, stream: Driver.Handle?) in
-        switch w {
-        case .nf4(let w): self.dequantizeNF4(w, from: first * columns, into: tile, on: stream)
-        case .narrow(let w):
-          self.cast(w.slice(first * columns, count * columns), into: tile, on: stream)
-        }
+        self.unpack(w, from: first * columns, into: tile, on: stream)
       }
       let multiply = { (tile: Operand) in
         var product = MatrixProduct(

@@ -56,7 +56,7 @@ extension OpCases {
         cases.append(loraLinear(hasBias: hasBias, dropout: 0.3, trainsWeight: trainsWeight))
       }
     }
-    return cases + quantizedLinears + narrowLinears
+    return cases + quantizedLinears + compressedLinears + narrowLinears
   }()
 
   /// Linear maps by weights in 4 bits. The oracle multiplies by what the codes stand for, so that only the product is
@@ -88,6 +88,19 @@ extension OpCases {
     }
     return cases
   }()
+
+  /// Linear maps by weights in bfloat16 that are compressed where the backend does so.
+  private static let compressedLinears: [OpCase] = [(3, false), (9, true)].map { rows, hasBias in
+    let weight = Tensor.normal([6, 256], stream: RandomStream(seed: 5, purpose: .test))
+      .cast(to: .bfloat16)
+    return packedLinear(
+      "compressed", rows: rows, columns: 256, outputs: 6, hasBias: hasBias, hasAdapter: hasBias,
+      dropout: nil, numbers: { try weight.doubles() }
+    ) { backend in
+      let moved = weight.moved(to: backend)
+      return CompressedTensor(moved).map { .compressed($0) } ?? .narrow(moved)
+    }
+  }
 
   /// Linear maps by weights in bfloat16 and float16, whatever is computed in.
   private static let narrowLinears: [OpCase] = [(1, 5, 3), (4, 17, 9), (6, 17, 9)].flatMap {
@@ -124,28 +137,40 @@ extension OpCases {
     rows: Int, columns: Int, outputs: Int, hasBias: Bool, hasAdapter: Bool, dropout: Double?,
     format: QuantizedTensor.Format
   ) -> OpCase {
-    let stream = RandomStream(seed: 3, purpose: .dropout, index: 9, offset: 4)
     let weight = QuantizedTensor(
       quantizing: Tensor.normal(
         [outputs, columns], stream: RandomStream(seed: 5, purpose: .test)), as: format)
+    let kind =
+      "blocks of \(format.blockSize)" + (format.isDoubleQuantized ? " of nested scales" : "")
+    return packedLinear(
+      "in \(kind)", rows: rows, columns: columns, outputs: outputs, hasBias: hasBias,
+      hasAdapter: hasAdapter, dropout: dropout, numbers: { try weight.dequantized().doubles() }
+    ) { .nf4(weight.copied(to: $0)) }
+  }
+
+  /// A map by a weight [outputs, columns] of `numbers` in fewer bits.
+  private static func packedLinear(
+    _ kind: String, rows: Int, columns: Int, outputs: Int, hasBias: Bool, hasAdapter: Bool,
+    dropout: Double?, numbers: @escaping @Sendable () throws -> [Double],
+    weight: @escaping @Sendable (any Backend) -> PackedWeight
+  ) -> OpCase {
+    let stream = RandomStream(seed: 3, purpose: .dropout, index: 9, offset: 4)
     let low: [OpInput] = hasAdapter ? [.normal([3, columns]), .normal([outputs, 3])] : []
     let bias: [OpInput] = hasBias ? [.normal([outputs])] : []
     var opCase = OpCase(
-      "quantized_linear [\(rows), \(columns)] → \(outputs) in blocks of \(format.blockSize)"
-        + (format.isDoubleQuantized ? " of nested scales" : "") + (hasBias ? " with bias" : "")
+      "packed_linear [\(rows), \(columns)] → \(outputs) \(kind)" + (hasBias ? " with bias" : "")
         + (hasAdapter ? " with adapter" : "") + (dropout.map { " dropout \($0)" } ?? ""),
-      [.normal([rows, columns])] + low + bias, operations: ["quantized_linear"],
+      [.normal([rows, columns])] + low + bias, operations: ["packed_linear"],
       dtypes: hasAdapter ? [.float32, .float64] : [.float32, .float64, .bfloat16],
       flops: 2 * Double(rows * columns * outputs)
     ) { tape, x in
       tape.record(
-        QuantizedLinearMap(
-          weight: weight.copied(to: x[0].value.backend), hasBias: hasBias,
+        PackedLinearMap(
+          weight: weight(x[0].value.backend), hasBias: hasBias,
           adapter: hasAdapter
             ? LowRankPart(scale: 0.5, dropout: dropout.map { ($0, stream) }) : nil), x)
     } oracle: { x in
-      let numbers = (try? weight.dequantized().doubles()) ?? []
-      let dense = HostArray([outputs, columns], numbers)
+      let dense = HostArray([outputs, columns], (try? numbers()) ?? [])
       let b = hasBias ? x[x.count - 1] : nil
       guard hasAdapter else { return [ReferenceOps.linear(x[0], dense, bias: b)] }
       let mask = dropout.map { ReferenceOps.dropoutMask(x[0].shape, probability: $0, stream) }
@@ -392,13 +417,19 @@ extension OpCases {
   private static let checkpointStream = RandomStream(seed: 11, purpose: .dropout, index: 1)
 }
 
+extension Tensor {
+  /// The same numbers where `backend` reads them.
+  fileprivate func moved(to backend: any Backend) -> Tensor {
+    do { return try moved(to: Device(backend: backend, preferredComputeDType: .float32)) } catch {
+      preconditionFailure("\(error)")
+    }
+  }
+}
+
 extension QuantizedTensor {
   /// The same codes and scales where `backend` reads them.
   fileprivate func copied(to backend: any Backend) -> QuantizedTensor {
-    let device = Device(backend: backend, preferredComputeDType: .float32)
-    let moved = { (tensor: Tensor) -> Tensor in
-      do { return try tensor.moved(to: device) } catch { preconditionFailure("\(error)") }
-    }
+    let moved = { (tensor: Tensor) -> Tensor in tensor.moved(to: backend) }
     let scales: Scales =
       switch self.scales {
       case .plain(let values): .plain(moved(values))

@@ -31,7 +31,7 @@ struct GradientTests {
     let primitives: Set<String> = [
       Add.name, Multiply.name, Scale.name, Reshape.name, LinearMap.name, LoRALinearMap.name,
       RMSNormalize.name, Rotate.name, SwiGLU.name, Attend.name, EmbeddingLookup.name,
-      LinearCrossEntropy.name, Dropout.name, MagnitudeScaling.name, QuantizedLinearMap.name,
+      LinearCrossEntropy.name, Dropout.name, MagnitudeScaling.name, PackedLinearMap.name,
       "checkpoint",
     ]
     #expect(uncoveredOperations(primitives) == [])

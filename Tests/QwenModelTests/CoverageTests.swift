@@ -47,7 +47,7 @@ struct CoverageTests {
     #expect(uncoveredOperations(names).isEmpty)
     let expected: Set<String> = [
       "rms_norm", "lora_linear", "linear", "attention", "swiglu", "add", "reshape", "embedding",
-      "linear_cross_entropy", "checkpoint", "dropout", "magnitude_scaling", "quantized_linear",
+      "linear_cross_entropy", "checkpoint", "dropout", "magnitude_scaling", "packed_linear",
       adapted.config.qkNorm ? "rms_norm_rotary" : "rotary",
     ]
     #expect(names.isSuperset(of: expected))

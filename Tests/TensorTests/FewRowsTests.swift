@@ -8,11 +8,11 @@ import Testing
 struct FewRowsTests {
   /// How a weight is kept.
   enum Kind: CaseIterable, Sendable {
-    case float32, bfloat16, nf4, nestedNF4, smallBlocks, largeBlocks
+    case float32, bfloat16, compressed, nf4, nestedNF4, smallBlocks, largeBlocks
 
     var format: QuantizedTensor.Format? {
       switch self {
-      case .float32, .bfloat16: nil
+      case .float32, .bfloat16, .compressed: nil
       case .nf4: .init(blockSize: 64, isDoubleQuantized: false)
       case .nestedNF4: .init(blockSize: 64, isDoubleQuantized: true)
       case .smallBlocks: .init(blockSize: 32, isDoubleQuantized: true)
@@ -27,9 +27,14 @@ struct FewRowsTests {
         let quantized = QuantizedTensor(quantizing: numbers, as: format)
         return (.nf4(quantized), quantized.dequantized())
       }
-      let kept = self == .bfloat16 ? numbers.cast(to: .bfloat16) : numbers
-      return (.narrow(kept), kept.cast(to: .float32))
+      let kept = self == .float32 ? numbers : numbers.cast(to: .bfloat16)
+      // Where there is no kernel for it, compressed numbers stay what they are.
+      let compressed = self == .compressed ? CompressedTensor(kept) : nil
+      return (compressed.map { .compressed($0) } ?? .narrow(kept), kept.cast(to: .float32))
     }
+
+    /// Whether numbers are in bfloat16.
+    var isBFloat16: Bool { self == .bfloat16 || self == .compressed }
   }
 
   static let shapes: [Shape] = [
@@ -85,7 +90,7 @@ struct FewRowsTests {
     let expected = Tensor.matmul(
       x.cast(to: .float64), dense.cast(to: .float64), transposeB: true)
     // Half a unit of the result; numbers in 4 bits may be rounded too, where their kernels do not take so few columns.
-    let rounding = kind == .bfloat16 || shape[1] % 64 == 0 ? 1e-5 : 0.006
+    let rounding = kind.isBFloat16 || shape[1] % 64 == 0 ? 1e-5 : 0.006
     return try zip(y.doubles(), expected.doubles()).reduce(0) {
       let difference = ($1.0 - $1.1).magnitude
       let allowed = 0.00393 * $1.1.magnitude + rounding * Double(shape[1]).squareRoot()
@@ -128,7 +133,7 @@ struct FewRowsTests {
       sum.accumulateMatmul(x, packed: packed, transposeWeight: true, plus: term)
       // As above; kernels for other columns round the part by itself.
       let rounding =
-        dtype == .float32 ? 2e-5 : kind == .bfloat16 || shape[1] % 64 == 0 ? 4e-5 : 0.02
+        dtype == .float32 ? 2e-5 : kind.isBFloat16 || shape[1] % 64 == 0 ? 4e-5 : 0.02
       let size = Double(shape[1] + rank).squareRoot()
       for (y, constant) in [(y, 0.0), (sum, 1.0)] {
         for (ours, theirs) in try zip(y.doubles(), expected.doubles()) {
@@ -149,6 +154,7 @@ struct FewRowsTests {
   func together(_ dtype: DType) throws {
     let groups: [[Kind]] = [
       [.bfloat16, .bfloat16, .bfloat16], [.nf4, .nestedNF4], [.smallBlocks], [.bfloat16, .nf4],
+      [.compressed, .bfloat16, .compressed],
       dtype == .float32 ? [.float32, .float32, .bfloat16] : [.nestedNF4, .bfloat16],
     ]
     for kinds in groups {
@@ -196,7 +202,7 @@ struct FewRowsTests {
       func numbers(_ dtype: DType) throws -> [Double] {
         let y = Tensor(uninitialized: [count], dtype, backend: weight.codes.backend)
         launch(weight, y) {
-          y.backend.dequantizeNF4(weight.operand, from: first, into: y.destination)
+          y.backend.unpack(.nf4(weight.operand), from: first, into: y.destination)
         }
         return try y.doubles()
       }

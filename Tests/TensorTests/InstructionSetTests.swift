@@ -41,6 +41,8 @@ struct InstructionSetTests {
 
   /// All kernels of the table, products in blocks and of few rows, and screens, with the instruction set `name`.
   private static func verify(_ name: String) throws {
+    // Made with the best one, since others make none.
+    let pairs = try CompressionTests.pairs()
     precondition(ck_limit_instruction_set(name) == 1)
     precondition(String(cString: ck_instruction_set()) == name)
     for op in OpCases.kernels {
@@ -63,13 +65,19 @@ struct InstructionSetTests {
         }
       }
     }
+    for pair in pairs {
+      for dtype in [DType.float32, .bfloat16] {
+        let problem = try CompressionTests.problem(pair, dtype)
+        precondition(problem == nil, problem ?? "")
+      }
+    }
     for w in ScreeningTests.magnitudes {
       for x in ScreeningTests.magnitudes {
         let excess = try ScreeningTests.largestExcess(columns: 129, w: w, x: x)
         precondition(excess <= 0, "rows of \(w), x of \(x)")
       }
     }
-    for kind in [FewRowsTests.Kind.bfloat16, .nestedNF4] {
+    for kind in [FewRowsTests.Kind.bfloat16, .compressed, .nestedNF4] {
       for rank in FewRowsTests.ranks {
         for dtype in [DType.float32, .bfloat16] {
           let excess = try FewRowsTests.lowRankExcess(kind, dtype, [70, 192], rank)

@@ -46,6 +46,13 @@ enum WorkerCases {
       .narrow(weight), .narrow(weight.cast(to: .bfloat16)),
       .nf4(QuantizedTensor(quantizing: weight)),
     ]
+    if let compressed = CompressedTensor(large.cast(to: .bfloat16)) {
+      let x = OpInput.normal([3, 128]).tensor(.float32, index: 12, on: .cpu)
+      results += [
+        Tensor.matmul(x, packed: .compressed(compressed), transposeWeight: true),
+        compressed.decompressed(),
+      ]
+    }
     results += packed.map { Tensor.matmul(few, packed: $0, transposeWeight: true) }
     results += Tensor.matmul(few, packed: packed.prefix(1).map { PackedTerm($0) })
     let candidates = large.rowScreen()?.candidates(

@@ -142,11 +142,42 @@ void ck_nf4_matvec(
     const ck_nf4 *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows,
     size_t columns);
 
+// A matrix of bfloat16 in 12 bits a number and without loss (compressed.inc): groups of CK_COMPRESSED_GROUP numbers, the upper bytes that have
+// a code, and those numbers of a row that have none, each the column and, in the upper 16 bits, the number itself: of row r those
+// from starts[r] to starts[r + 1]. There are CK_COMPRESSED_COLUMNS columns at most, a multiple of CK_COMPRESSED_GROUP.
+typedef struct {
+  const uint8_t *groups;
+  const uint32_t *starts;
+  const uint32_t *exceptions;
+  size_t columns;
+  uint8_t upper[16];
+} ck_compressed;
+
+enum { CK_COMPRESSED_GROUP = 128, CK_COMPRESSED_COLUMNS = 1 << 15 };
+
+// Groups of some rows: a code c stands for the upper byte base + c, 0 for 0, and 8 + c for those with a sign, c < 8. counts[r] ← the numbers of row
+// r without a code, which go to `exceptions`; returns how many these are, −1 where they are more than `most`.
+ptrdiff_t ck_compress_rows(
+    const uint16_t *w, size_t rows, size_t columns, unsigned base, uint8_t *groups, uint32_t *counts, uint32_t *exceptions,
+    size_t most);
+
+// Whether numbers are unpacked faster than they come from memory.
+int ck_decompresses_fast(void);
+
+// y ← the numbers from `first` on.
+void ck_decompress(const ck_compressed *w, size_t first, uint16_t *y, size_t count);
+
+// As ck_matvec_bf16 and as ck_matvec_pairs, to the bit, for the rows of w from `first` on.
+void ck_compressed_matvec(
+    const ck_compressed *w, size_t first, const float *x, size_t m, float *y, size_t y_stride, size_t rows);
+void ck_compressed_matvec_pairs(
+    const ck_compressed *w, size_t first, const uint16_t *x, size_t m, float *y, size_t y_stride, size_t rows);
+
 // A factor of a product: row-major, rows `stride` elements apart, read as its transpose where the flag says so. `elements` are
-// of the type, or a ck_nf4, whose numbers are rounded to bfloat16 where it says so. Where there is a `next` factor it follows
+// of the type, or a ck_nf4, whose numbers are rounded to bfloat16 where it says so, or a ck_compressed. Where there is a `next` factor it follows
 // on the `terms` of this one: rows of op(a) end with those of the next op(a), times next_scale, columns of op(b) with those of
 // the next op(b).
-typedef enum { ck_type_f32, ck_type_bf16, ck_type_nf4, ck_type_nf4_bf16 } ck_type;
+typedef enum { ck_type_f32, ck_type_bf16, ck_type_nf4, ck_type_nf4_bf16, ck_type_compressed } ck_type;
 typedef struct ck_factor {
   const void *elements;
   ck_type type;
@@ -196,7 +227,7 @@ size_t ck_gemm_run_terms(ck_panels panels);
 size_t ck_gemm_last_run_terms(ck_panels panels);
 size_t ck_gemm_words(ck_panels panels, size_t terms);
 
-// c ← α·op(a)·op(b) + β·c for a part, on the calling thread; with β = 0 c is not read. a is not NF4; there is at least one term.
+// c ← α·op(a)·op(b) + β·c for a part, on the calling thread; with β = 0 c is not read. a is in float32 or bfloat16; there is at least one term.
 // A sum is that of runs of terms, rounded once at the end, whatever the part is, if calls that follow one another begin at multiples of
 // ck_gemm_run_terms and the last of them has more than ck_gemm_last_run_terms − ck_gemm_run_terms. In panels of bfloat16 the `next` factor of a
 // is rounded after it was multiplied by next_scale. Returns 0, and has done nothing, where there is no memory for the thread's panels.

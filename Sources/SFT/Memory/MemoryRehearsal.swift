@@ -45,7 +45,7 @@ package struct MemoryRehearsal {
       add(Self.part(of: key), parameter.value.byteCount)
     }
     for (_, linear) in network.namedLinears() {
-      add(.linear, linear.quantizedWeight?.byteCount ?? 0)
+      add(.linear, linear.packedWeight?.byteCount ?? 0)
     }
     add(.adapter, prepared - loaded)
     add(.optimizer, backend.memory.liveByteCount - prepared)
@@ -221,7 +221,7 @@ package struct MemoryRehearsal {
       largestTokens: largest.tokens, largestTrained: largest.trained,
       parameterCount: network.namedParameters().reduce(0) { $0 + $1.parameter.shape.count }
         + network.namedLinears().reduce(0) {
-          $0 + ($1.linear.quantizedWeight?.shape.count ?? 0)
+          $0 + ($1.linear.packedWeight?.shape.count ?? 0)
         },
       trainedParameterCount: slots.reduce(0, +),
       trained8BitParameterCount: optimizer.slots.reduce(0) {

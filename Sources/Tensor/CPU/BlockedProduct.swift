@@ -246,4 +246,11 @@ extension ck_factor {
       elements: elements, type: dtype == .bfloat16 ? ck_type_nf4_bf16 : ck_type_nf4,
       is_transposed: isTransposed ? 1 : 0, stride: stride, terms: 0, next: nil, next_scale: 1)
   }
+
+  /// A compressed matrix; `elements` holds for as long as the factor does.
+  init(_ elements: UnsafePointer<ck_compressed>, stride: Int, isTransposed: Bool) {
+    self.init(
+      elements: elements, type: ck_type_compressed, is_transposed: isTransposed ? 1 : 0,
+      stride: stride, terms: 0, next: nil, next_scale: 1)
+  }
 }

@@ -148,9 +148,9 @@ extension PackedOperand {
   func fewRowsForm(beside dtype: DType) -> FewRowsForm {
     switch self {
     case .nf4: .nf4
-    case .narrow(let w) where w.dtype == .bfloat16:
+    case .narrow(let w) where w.dtype == .float32: .float32
+    case .narrow, .compressed:
       dtype == .bfloat16 && ck_multiplies_pairs() != 0 ? .pairs : .bfloat16
-    case .narrow: .float32
     }
   }
 
@@ -164,6 +164,14 @@ extension PackedOperand {
     case .nf4(let w):
       withUnsafePointer(to: ck_nf4(w)) {
         ck_nf4_matvec($0, first, x, m, y, stride, count, columns)
+      }
+    case .compressed(let w) where form == .pairs:
+      withUnsafePointer(to: ck_compressed(w)) {
+        ck_compressed_matvec_pairs($0, first, a.pointer(UInt16.self), m, y, stride, count)
+      }
+    case .compressed(let w):
+      withUnsafePointer(to: ck_compressed(w)) {
+        ck_compressed_matvec($0, first, x, m, y, stride, count)
       }
     case .narrow(let w) where form == .pairs:
       ck_matvec_pairs(

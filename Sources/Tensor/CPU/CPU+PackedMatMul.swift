@@ -119,6 +119,10 @@ extension CPUBackend {
       withUnsafePointer(to: ck_nf4(w)) {
         run(ck_factor($0, beside: a.dtype, stride: columns, isTransposed: transposeWeight))
       }
+    case .compressed(let w):
+      withUnsafePointer(to: ck_compressed(w)) {
+        run(ck_factor($0, stride: columns, isTransposed: transposeWeight))
+      }
     }
   }
 
@@ -129,10 +133,7 @@ extension CPUBackend {
     _ columns: Int, _ beta: Double, _ c: Destination
   ) {
     let unpacked = Scratch(BFloat16.self, count: rows * columns, pool: pool)
-    switch w {
-    case .nf4(let w): dequantizeNF4(w, from: 0, into: unpacked.destination)
-    case .narrow(let w): cast(w, into: unpacked.destination)
-    }
+    unpack(w, from: 0, into: unpacked.destination)
     matmul(
       a, transposeA: false, unpacked.destination.operand, transposeB: transposeWeight, m: m,
       n: transposeWeight ? rows : columns, k: transposeWeight ? columns : rows, alpha: 1,
@@ -153,6 +154,11 @@ extension CPUBackend {
       product.run(a, beta, c) { first, count, y in
         decoder.decode(from: first, count: count, into: y)
         if roundsWeight { for i in 0..<count { y[i] = T(BFloat16(Float(y[i])).float) } }
+      }
+    case .compressed(let w):
+      let matrix = ck_compressed(w)
+      product.run(a, beta, c) { first, count, y in
+        withUnsafePointer(to: matrix) { $0.unpack(from: first, count: count, into: y) }
       }
     case .narrow(let w):
       switch w.dtype {
@@ -291,7 +297,7 @@ extension PackedOperand {
   var isPackedByKernels: Bool {
     switch self {
     case .narrow(let w): w.dtype == .float32 || w.dtype == .bfloat16
-    case .nf4: true
+    case .nf4, .compressed: true
     }
   }
 
@@ -300,6 +306,7 @@ extension PackedOperand {
     switch self {
     case .narrow(let w): w.dtype
     case .nf4: dtype
+    case .compressed: .bfloat16
     }
   }
 
@@ -309,6 +316,7 @@ extension PackedOperand {
     // Half precision has no kernel of its own.
     case .narrow(let w): w.dtype != .float16
     case .nf4: CPUBackend.multipliesFewRows(ofNF4Columns: columns)
+    case .compressed: true
     }
   }
 }

@@ -60,16 +60,24 @@ extension CPUBackend: QuantizationKernels {
     return offset
   }
 
-  package func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination) {
+  package func unpack(_ w: PackedOperand, from first: Int, into y: Destination) {
+    switch w {
+    case .narrow(let w): cast(w.slice(first, y.count), into: y)
+    case .nf4(let w): dequantize(w, from: first, into: y)
+    case .compressed(let w): decompress(w, from: first, into: y)
+    }
+  }
+
+  private func dequantize(_ w: NF4Operand, from first: Int, into y: Destination) {
     precondition(
       first >= 0 && first + y.count <= w.count,
-      "dequantizeNF4: \(y.count) elements from \(first) of \(w.count)")
+      "unpack: \(y.count) elements from \(first) of \(w.count)")
     let decoder = NF4Decoder(w, pool: pool)
     switch y.dtype {
     case .float32: dequantize(decoder, first, y.pointer(Float.self), y.count)
     case .float64: dequantize(decoder, first, y.pointer(Double.self), y.count)
     case .bfloat16: dequantize(decoder, first, y.pointer(BFloat16.self), y.count)
-    default: preconditionFailure("dequantizeNF4: no kernel for \(y.dtype.rawValue)")
+    default: preconditionFailure("unpack: no kernel for \(y.dtype.rawValue)")
     }
   }
 

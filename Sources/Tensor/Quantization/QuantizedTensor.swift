@@ -128,20 +128,13 @@ public struct QuantizedTensor: Sendable {
 
   /// The numbers of some rows of a matrix, in float32.
   package func dequantized(rows: Range<Int>) -> Tensor {
-    precondition(
-      shape.rank == 2 && rows.lowerBound >= 0 && rows.upperBound <= shape[0],
-      "dequantized: rows \(rows) of \(shape)")
-    let y = Tensor(uninitialized: [rows.count, shape[1]], .float32, backend: backend)
-    launch(self, y) {
-      backend.dequantizeNF4(operand, from: rows.lowerBound * shape[1], into: y.destination)
-    }
-    return y
+    PackedWeight.nf4(self).unpacked(rows: rows)
   }
 
   /// The numbers that the codes stand for: level · scale in float32, converted to `dtype`.
   public func dequantized(dtype: DType = .float32) -> Tensor {
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
-    launch(self, y) { backend.dequantizeNF4(operand, from: 0, into: y.destination) }
+    launch(self, y) { backend.unpack(.nf4(operand), from: 0, into: y.destination) }
     return y
   }
 

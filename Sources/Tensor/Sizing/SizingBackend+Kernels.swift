@@ -71,7 +71,9 @@ extension SizingBackend: QuantizationKernels {
     _ absmax: Operand, into codes: Destination, scales: Destination
   ) -> Float { 0 }
 
-  package func dequantizeNF4(_ w: NF4Operand, from first: Int, into y: Destination) {}
+  package func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor? { nil }
+
+  package func unpack(_ w: PackedOperand, from first: Int, into y: Destination) {}
 
   package func matmul(
     _ a: Operand, packed w: PackedOperand, transposeWeight: Bool, m: Int, rows: Int, columns: Int,

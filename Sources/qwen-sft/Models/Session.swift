@@ -15,15 +15,16 @@ enum Session {
   ///
   /// Frozen matrices are kept in bfloat16 where the arithmetic is, and in float32 arithmetic where the file has them so;
   /// parameters that are all trained stay float32 and are converted where they are used. Without a `placement` weights are copied
-  /// into memory of their own where there is plenty.
+  /// into memory of their own where there is plenty, and those in bfloat16 compressed.
   static func model(
     _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
     placement: Checkpoint.Placement? = nil, on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = computesInBFloat16(precision, on: device)
-    let options = try weights(
+    var options = try weights(
       precision, trainsAll: trainsAll, placement: placement ?? self.placement(folder),
       computesInBFloat16: isBFloat16)
+    options.compressesBFloat16 = placement == nil && options.placement == .owned
     let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
