@@ -193,7 +193,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "CLITests",
-      dependencies: ["qwen-sft", "Report", "HubTestSupport", "OrderedJSON", "Files"]),
+      dependencies: ["qwen-sft", "Report", "HubTestSupport", "OrderedJSON", "Files", "Tensor"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x,  // #embed

@@ -55,6 +55,13 @@ public final class Linear: Module {
     self.weight.isTrainable = false
   }
 
+  /// Puts a weight that was compressed without loss back as it was, so that it can be changed.
+  func unpackExactly() {
+    guard case .compressed(let compressed)? = packedWeight else { return }
+    weight.value = compressed.decompressed()
+    packedWeight = nil
+  }
+
   /// Extents of the input and the output.
   public var inputSize: Int { weight.shape[1] }
   /// Extent of the output.

@@ -121,6 +121,7 @@ extension Linear {
         stream: adapter.stream(seed), on: device)
       adapter.loraB.value = Tensor.zeros(adapter.loraB.shape, on: device)
     case .pissa, .olora:
+      unpackExactly()
       guard packedWeight == nil else {
         throw .invalid(
           setting: "init_lora_weights", value: initialization.name,
@@ -179,6 +180,7 @@ extension Linear {
 
   /// W ← W + scale·B·A, computed in float32 and kept in the type of the weight, or in that of changed ones.
   fileprivate func addToWeight(_ factors: (a: Tensor, b: Tensor), scale: Double) {
+    unpackExactly()
     let dtype = changedDType ?? weight.value.dtype
     var changed = weight.value.cast(to: .float32)
     changed.accumulateMatmul(factors.b, factors.a, alpha: scale)

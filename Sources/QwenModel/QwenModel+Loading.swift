@@ -16,8 +16,8 @@ public struct WeightOptions: Sendable {
   public var keepsBFloat16 = false
   /// Where dense weights are kept.
   public var placement = Checkpoint.Placement.mapped
-  /// Whether the linear maps of the blocks that would be kept in bfloat16 are compressed to 12 bits an element, in memory of their own: decoding is
-  /// a fifth to a third faster, and not a bit of any result is another. Where a device does not compress they are kept as ever.
+  /// Whether the linear maps of the blocks that would be kept in bfloat16 are compressed to 12 bits an element, in memory of their own. Decoding is
+  /// faster, and not a bit of any result is another; parameters are frozen. Where a device does not compress, matrices are kept as ever.
   public var compressesBFloat16 = false
   /// How the linear maps of the blocks are quantized; nil leaves them as they are. A checkpoint that is quantized
   /// already stays so in either case.
@@ -89,17 +89,21 @@ extension QwenModel {
       for (key, parameter) in plan.dense {
         let dtype = try plan.residentDType(
           stored: checkpoint.dtype(of: key), rank: parameter.shape.rank, options)
-        if options.compressesBFloat16, dtype == .bfloat16, let linear = plan.linears[key],
-          let weight = try checkpoint.compressedTensor(key, on: device)
-        {
-          linear.compress(to: weight)
-          continue
+        if options.compressesBFloat16, dtype == .bfloat16, let linear = plan.linears[key] {
+          let weight = try checkpoint.compressedTensor(
+            key, placement: options.placement, on: device)
+          if case .narrow(let matrix) = weight {
+            parameter.value = matrix
+          } else {
+            linear.pack(weight)
+          }
+        } else {
+          parameter.value = try checkpoint.tensor(
+            key, dtype: dtype, placement: options.placement, on: device)
         }
-        parameter.value = try checkpoint.tensor(
-          key, dtype: dtype, placement: options.placement, on: device)
       }
     } catch { throw .checkpoint(error) }
-    if plan.isQuantized || options.keepsBFloat16 {
+    if plan.isQuantized || options.keepsBFloat16 || options.compressesBFloat16 {
       setTrainable(false)
       computeDType = options.dtype
       for (_, linear) in namedLinears() { linear.changedDType = options.dtype }

@@ -22,6 +22,14 @@ extension QwenModel {
     return copy
   }
 
+  /// Bytes of all weights and adapters, in whatever form they are kept.
+  package var weightByteCount: Int {
+    let dense = namedParameters().reduce(0) {
+      $0 + ($1.parameter.isMaterialized ? $1.parameter.value.byteCount : 0)
+    }
+    return namedLinears().reduce(dense) { $0 + ($1.linear.packedWeight?.byteCount ?? 0) }
+  }
+
   /// Bytes of weights that lie in mapped files.
   package var mappedByteCount: Int {
     let dense = namedParameters().reduce(0) { sum, entry in

@@ -101,7 +101,12 @@ package struct RunFingerprint: Sendable {
   /// no two models share them, nor a model and what it became by merging an adapter.
   private static func digest(of model: QwenModel) -> String {
     var digest = Digest()
-    for (key, parameter) in model.namedParameters() where !key.contains("lora_") {
+    // A compressed matrix is no parameter, and yet what the file has.
+    let isCompressed = model.namedLinears().contains {
+      $0.linear.packedWeight != nil && $0.linear.quantizedWeight == nil
+    }
+    let parameters = (isCompressed ? QwenModel(model.config) : model).namedParameters()
+    for (key, parameter) in parameters where !key.contains("lora_") {
       for byte in key.utf8 { digest.add(UInt64(byte)) }
       for size in parameter.shape.dimensions { digest.add(UInt64(size)) }
     }

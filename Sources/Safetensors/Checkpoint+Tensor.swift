@@ -59,13 +59,18 @@ extension Checkpoint {
     return copy
   }
 
-  /// The matrix `key` in bfloat16, in memory of its own and in 12 bits an element; nil where it cannot be compressed.
-  public func compressedTensor(_ key: String, on device: Device = .cpu) throws(SafetensorsError)
-    -> CompressedTensor?
-  {
-    let compressed = CompressedTensor(try tensor(key, dtype: .bfloat16, on: device))
-    if compressed != nil { try file(of: key).advise(.dontNeed, for: key) }
-    return compressed
+  /// The matrix `key` in bfloat16: compressed, in memory of its own, or as `placement` says where that is not possible.
+  package func compressedTensor(
+    _ key: String, placement: Placement = .mapped, on device: Device = .cpu
+  ) throws(SafetensorsError) -> PackedWeight {
+    let tensor = try tensor(key, dtype: .bfloat16, on: device)
+    if let compressed = CompressedTensor(tensor) {
+      try file(of: key).advise(.dontNeed, for: key)
+      return .compressed(compressed)
+    }
+    // What was converted, or went to a device, is not read a second time.
+    if placement == .mapped || tensor.storage.isWritable { return .narrow(tensor) }
+    return .narrow(try self.tensor(key, dtype: .bfloat16, placement: placement, on: device))
   }
 
   /// Elements that are copied or converted at a time.

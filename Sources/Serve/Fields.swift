@@ -38,7 +38,12 @@ struct Fields {
 
   func integer(_ name: String, _ range: ClosedRange<Int>) throws(APIError) -> Int? {
     guard let value = self[name] else { return nil }
-    guard let number = value.integerValue else { throw wrongType(name, value, "an integer") }
+    guard let number = value.integerValue else {
+      if case .bigInteger = value {
+        throw .invalid(name, "\(name) is \(value.serialized()), expected an integer of 64 bits")
+      }
+      throw wrongType(name, value, "an integer")
+    }
     guard range.contains(number) else {
       let expected =
         range.upperBound == .max

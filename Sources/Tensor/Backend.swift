@@ -185,7 +185,8 @@ package protocol QuantizationKernels {
   ///
   /// absmax float32 [b], codes uint8 [b], scales float32 [⌈b / 256⌉].
   func quantizeScales(_ absmax: Operand, into codes: Destination, scales: Destination) -> Float
-  /// The matrix w [rows, columns] in fewer bits and without loss; nil where nothing would be gained.
+  /// The matrix w [rows, columns] in fewer bits and without loss; nil where nothing would be gained. It is allocated here, since its size
+  /// depends on the numbers.
   func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor?
   /// y ← the elements of w from `first` on, of NF4 level · scale in float32, converted to the type of y.
   func unpack(_ w: PackedOperand, from first: Int, into y: Destination)

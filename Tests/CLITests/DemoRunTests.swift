@@ -2,6 +2,7 @@
 
 import Foundation
 import OrderedJSON
+import Tensor
 import Testing
 
 @Suite(
@@ -15,6 +16,16 @@ struct DemoRunTests {
   let program: Program
 
   init() throws { program = try Program() }
+
+  @Test("weights that tokens are generated with take less than the file, where they are compressed")
+  func weights() throws {
+    let run = try program.run("bench --decode 2 --prompt_tokens 4 --json")
+    let bytes = try #require(JSON.parse(run.output)["weight_bytes"]?.integerValue)
+    let file = Program.packageRoot.appendingPathComponent("Fixtures/demo-model/model.safetensors")
+    let size = try #require(try file.resourceValues(forKeys: [.fileSizeKey]).fileSize)
+    let isCompressed = CompressedTensor(Tensor.zeros([1, 128]).cast(to: .bfloat16)) != nil
+    #expect(isCompressed ? bytes < size * 9 / 10 : bytes >= size - 1 << 14, "\(bytes) of \(size)")
+  }
 
   @Test("training lowers the loss of the sample data, in the spelling of the Python scripts")
   func train() throws {

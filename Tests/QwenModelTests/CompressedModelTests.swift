@@ -52,7 +52,9 @@ struct CompressedModelTests {
     #expect(logits[0] == logits[1])
   }
 
-  @Test("so are decoded tokens", arguments: [DType.float32, .bfloat16], [false, true])
+  @Test(
+    "decoded tokens are those of the matrices themselves", arguments: [DType.float32, .bfloat16],
+    [false, true])
   func decoding(_ dtype: DType, _ hasAdapter: Bool) throws {
     let answers = try [false, true].map { isCompressed in
       let model = try model(isCompressed: isCompressed, dtype)
@@ -63,7 +65,9 @@ struct CompressedModelTests {
     #expect(answers[0].count == 24 && answers[0] == answers[1])
   }
 
-  @Test("so are gradients of adapters", arguments: [DType.float32, .bfloat16])
+  @Test(
+    "gradients of adapters are to the bit those of the matrices themselves",
+    arguments: [DType.float32, .bfloat16])
   func gradients(_ dtype: DType) throws {
     let gradients = try [false, true].map { isCompressed in
       let model = try model(isCompressed: isCompressed, dtype)
@@ -80,6 +84,24 @@ struct CompressedModelTests {
     #expect(gradients[0] == gradients[1])
   }
 
+  @Test("a base that an adapter changes is unpacked where it does")
+  func changedBase() throws {
+    let logits = try [false, true].map { isCompressed in
+      let model = try model(isCompressed: isCompressed)
+      try model.injectLoRA(
+        LoRAConfig(rank: 4, alpha: 8, dropout: 0, targets: .names(["q_proj", "down_proj"])))
+      try model.initializeAdapters(.olora, seed: 1)
+      for (_, linear) in model.namedLinears() {
+        #expect((linear.packedWeight == nil) == (!isCompressed || linear.adapter != nil))
+      }
+      let hidden = model.hidden(TokenBatch([Self.prompt]), on: Tape(mode: .inference))
+      return try model.logits(hidden).value.doubles()
+    }
+    // LAPACK's factors are not the same to the bit each time.
+    let scale = logits[0].reduce(0) { max($0, $1.magnitude) }
+    #expect(zip(logits[0], logits[1]).allSatisfy { ($0 - $1).magnitude < 1e-5 * scale })
+  }
+
   @Test("an outline counts what they take")
   func outline() throws {
     let model = try model(isCompressed: true)
@@ -88,5 +110,6 @@ struct CompressedModelTests {
       model.namedLinears().map { $0.linear.packedWeight?.byteCount ?? 0 }
     }
     #expect(sizes[0] == sizes[1] && sizes[0].allSatisfy { $0 > 0 })
+    #expect(try model.weightByteCount < self.model(isCompressed: false).weightByteCount * 9 / 10)
   }
 }

@@ -43,6 +43,7 @@ struct InstructionSetTests {
   private static func verify(_ name: String) throws {
     // Made with the best one, since others make none.
     let pairs = try CompressionTests.pairs()
+    precondition(pairs.count == (CompressionTests.isSupported ? CompressionTests.pairCount : 0))
     precondition(ck_limit_instruction_set(name) == 1)
     precondition(String(cString: ck_instruction_set()) == name)
     for op in OpCases.kernels {
@@ -64,6 +65,10 @@ struct InstructionSetTests {
           precondition(narrowExcess < 1, "\(kind) \(shape), \(m) rows in bfloat16")
         }
       }
+    }
+    for matrix in CompressionTests.Matrix.allCases where name != "baseline" {
+      let comesBack = try CompressionTests.comesBack(matrix, 200, 640)
+      precondition(comesBack, "\(matrix)")
     }
     for pair in pairs {
       for dtype in [DType.float32, .bfloat16] {

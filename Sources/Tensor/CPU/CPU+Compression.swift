@@ -4,8 +4,8 @@
 import CKernels
 
 extension CPUBackend {
-  /// The share of elements without a code from which on nothing is compressed: at four bytes each they cost an eighth of what is saved.
-  private static let mostExceptions = 64
+  /// Elements for one without a code, in each chunk of rows: at four bytes each these take an eighth of what is saved.
+  private static let elementsOfException = 64
 
   package func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor? {
     guard ck_decompresses_fast() != 0, w.dtype == .bfloat16, rows > 0, columns > 0,
@@ -19,7 +19,7 @@ extension CPUBackend {
     let chunks = (rows + chunk - 1) / chunk
     let groups = Tensor(uninitialized: [rows, columns / 2 * 3], .uint8, backend: self)
     let starts = Tensor(uninitialized: [rows + 1], .int32, backend: self)
-    let most = chunk * columns / Self.mostExceptions
+    let most = chunk * columns / Self.elementsOfException
     let found = Scratch(Int32.self, count: chunks * most, pool: pool)
     var counts = [Int](repeating: 0, count: chunks)
     let (to, rowCounts) = (
@@ -39,6 +39,7 @@ extension CPUBackend {
     }
     guard counts.allSatisfy({ $0 >= 0 }) else { return nil }
     let total = counts.reduce(0, +)
+    guard groups.byteCount + starts.byteCount + 4 * total < 2 * w.count else { return nil }
     // 3. The numbers without a code behind one another.
     let exceptions = Tensor(uninitialized: [total], .int32, backend: self)
     let list = exceptions.destination.pointer(UInt32.self)
@@ -59,7 +60,7 @@ extension CPUBackend {
       shape: [rows, columns], groups: groups, starts: starts, exceptions: exceptions, upper: upper)
   }
 
-  /// The number b for which the most elements of some rows have an upper half of the exponent from b + 1 to b + 7.
+  /// The number b for which the most elements of some rows have upper seven bits of the exponent from b + 1 to b + 7.
   private func commonExponents(_ w: UnsafePointer<UInt16>, rows: Int, columns: Int) -> Int {
     var counts = [Int](repeating: 0, count: 128)
     let sampled = min(rows, max(1, (1 << 16) / columns))

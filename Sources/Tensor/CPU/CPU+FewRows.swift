@@ -10,7 +10,8 @@ extension CPUBackend {
   /// Whether the kernels take a weight in NF4 of so many columns.
   static func multipliesFewRows(ofNF4Columns columns: Int) -> Bool { columns % 64 == 0 }
 
-  /// c ← α·a·Wᵀ + β·c for a [m, columns] of few rows and W [rows, columns] of float32, bfloat16 or NF4.
+  /// c ← α·a·Wᵀ + β·c for a [m, columns] of few rows and W [rows, columns] of float32, bfloat16, also
+  /// compressed, or NF4.
   func multiplyFewRows(
     _ a: Operand, _ w: PackedOperand, m: Int, rows: Int, columns: Int, alpha: Double, beta: Double,
     into c: Destination

@@ -51,7 +51,7 @@ extension CPUBackend {
       multiply(Float.self, a, w, transposeWeight, m, rows, columns, Float(beta), c)
     case (.float64, .float64):
       multiply(Double.self, a, w, transposeWeight, m, rows, columns, beta, c)
-    case (.bfloat16, .bfloat16) where m > CPUBackend.directRows && BFloat16.isMultipliable:
+    case (.bfloat16, .bfloat16) where w.isUnpackedWhole(m: m):
       multiplyBFloat16(a, w, transposeWeight, m, rows, columns, beta, c)
     case (.bfloat16, .bfloat16):
       let wideA = Scratch(Float.self, count: a.count, pool: pool)
@@ -299,6 +299,13 @@ extension PackedOperand {
     case .narrow(let w): w.dtype == .float32 || w.dtype == .bfloat16
     case .nf4, .compressed: true
     }
+  }
+
+  /// Whether a product of `m` rows in bfloat16 unpacks the weight whole. A compressed one always, since then its product is that of the matrix itself.
+  func isUnpackedWhole(m: Int) -> Bool {
+    guard BFloat16.isMultipliable else { return false }
+    if case .compressed = self { return true }
+    return m > CPUBackend.directRows
   }
 
   /// The type of its numbers where the other factor's is `dtype`.

@@ -120,7 +120,7 @@ extension SizingBackend: QuantizationKernels {
           .scratchByteCounts)
     } else if a.dtype != .bfloat16 {
       scratch(tile)
-    } else if m > CPUBackend.directRows && BFloat16.isMultipliable {
+    } else if w.isUnpackedWhole(m: m) {
       let blocks =
         BlockedProduct.isFastest(for: .bfloat16)
         ? BlockedProduct(

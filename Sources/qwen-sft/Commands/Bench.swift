@@ -38,11 +38,12 @@ struct Bench: ParsableCommand {
   @Flag(help: "Print one JSON value.") var json = false
 
   mutating func validate() throws {
+    let most = 1 << 20
     for (name, value) in [
       ("tokens", tokens), ("batch", batch), ("steps", steps), ("prompt_tokens", promptTokens),
       ("decode", decode ?? 1),
-    ] where !(1...(1 << 20)).contains(value) {
-      throw ValidationError("--\(name): expected 1 or more, found \(value)")
+    ] where !(1...most).contains(value) {
+      throw ValidationError("--\(name): expected 1 to \(most), found \(value)")
     }
     if !(trainedShare > 0 && trainedShare <= 1) {
       throw ValidationError("--trained_share: expected above 0 to 1, found \(trainedShare)")
@@ -56,7 +57,7 @@ struct Bench: ParsableCommand {
     let start = clock.now
     let network = try Session.model(
       folder, adapter: try adapter.folder(isOffline: model.offline), precision: precision,
-      placement: decode == nil ? .owned : nil, on: device)
+      for: decode == nil ? .training : .generation, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =
       try decode.map { try measureDecoding(network, newTokens: $0) }
@@ -116,6 +117,7 @@ struct Bench: ParsableCommand {
     return JSONObject([
       ("decode_tokens_per_second", .number(Double(newTokens - 1) / decodeSeconds)),
       ("prompt_tokens_per_second", .number(Double(promptTokens) / promptSeconds)),
+      ("weight_bytes", .integer(network.weightByteCount)),
       ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
     ])
   }

@@ -19,7 +19,9 @@ struct Chat: ParsableCommand {
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var common: CommonOptions
 
-  @Option(help: ArgumentHelp("What to answer.", valueName: "text"))
+  @Option(
+    help: ArgumentHelp(
+      "What to answer; without it, what standard input has is one prompt.", valueName: "text"))
   var prompt: String?
 
   @Option(
@@ -36,7 +38,10 @@ struct Chat: ParsableCommand {
   @Option(help: "Reasoning between <think> and </think>: dim, hide or off.")
   var showThinking = ThinkingDisplay.dim
 
-  @Option(help: ArgumentHelp("Conversations of --messages decoded together.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "Conversations of --messages decoded together; with 1 no rounding depends on the others.",
+      valueName: "n"))
   var batchSize = 8
 
   @Flag(help: "Print one JSON value a conversation.")
@@ -61,7 +66,7 @@ struct Chat: ParsableCommand {
       folder: folder, variables: EncodingOptions.variables(templateKwargs))
     try encoder.requireTemplate()
     let network = try Session.model(
-      folder, adapter: adapterFolder, precision: precision, on: device)
+      folder, adapter: adapterFolder, precision: precision, for: .generation, on: device)
     let answerer = Answerer(
       model: network, encoder: encoder,
       stopIDs: try Session.stopIDs(folder, model: network, tokenizer: encoder.tokenizer),
@@ -102,7 +107,11 @@ struct Chat: ParsableCommand {
   /// The conversations to answer; nil for a dialogue.
   private func questions() throws -> [Conversation]? {
     if let messages {
-      return try Questions.conversations(in: messages, system: system)
+      let all = try Questions.conversations(in: messages, system: system)
+      if all.isEmpty {
+        throw CLIError.argument(option: "messages", problem: "\(messages): no conversation in it")
+      }
+      return all
     }
     if let prompt { return [Questions.conversation(prompt, system: system)] }
     if StandardInput.isTerminal && StandardOutput.isTerminal { return nil }

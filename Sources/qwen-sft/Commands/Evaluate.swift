@@ -46,7 +46,7 @@ struct Evaluate: ParsableCommand {
     }
     if openCount > 0 { TrainingData.noteOpenTurns(openCount) }
     let network = try Session.model(
-      folder, adapter: adapterFolder, precision: precision, on: device)
+      folder, adapter: adapterFolder, precision: precision, for: .evaluation, on: device)
     let file = try logprobs.map { try AtomicFile(path: $0) }
     let result = try Evaluator(model: network, on: device).evaluate(rows) { _, values in
       try file?.write(JSON.array(values.map { .number($0) }).serialized() + "\n")

@@ -44,7 +44,8 @@ struct ServeCommand: ParsableCommand {
     let (precision, kept) = (precision, self.server.prefixCacheTokens)
     try BlockingTask.run {
       try await server.run {
-        let network = try Session.model(folder, adapter: nil, precision: precision, on: device)
+        let network = try Session.model(
+          folder, adapter: nil, precision: precision, for: .generation, on: device)
         let routes = AdapterRoutes()
         for adapter in adapters {
           let config = try AdapterFile.load(adapter.folder, into: network, dropout: 0, on: device)
@@ -77,7 +78,7 @@ struct ServeCommand: ParsableCommand {
     let length = min(options.maxModelLength, config.maxPositionEmbeddings)
     let bytes = Double(perToken) * Double(options.maxConcurrency * length + kept)
     Diagnostics.notice(
-      "keys and values may take up to \(fixed(bytes / 1e9, digits: 1)) GB "
+      "keys and values may take up to \(memoryText(Int(min(bytes, 1e18)))) "
         + "(\(options.maxConcurrency) answers of \(length) tokens)")
   }
 

@@ -61,7 +61,7 @@ struct Train: ParsableCommand {
         rows: rows, evaluationRows: evaluationRows, sampler: sampler), on: device)
     // 2. The model, and what of it is trained.
     let network = try Session.model(
-      folder, adapter: nil, precision: precision, trainsAll: options.full, placement: .owned,
+      folder, adapter: nil, precision: precision, for: options.full ? .trainingAll : .training,
       on: device)
     if options.full && network.isQuantized {
       throw CLIError.argument(

@@ -32,6 +32,10 @@ final class Answerer {
   /// Whether the adapter takes part.
   var isAdapterOn: Bool
   private let vocabulary: Int
+  /// Tokens of a sequence that the model knows positions of.
+  private let positionCount: Int
+  /// Whether it was said that a sequence is longer.
+  private var hasNotedLength = false
   private let stopIDs: Set<Int32>
   private let sampling: SamplingArguments
   private let decoder: BatchDecoder
@@ -51,6 +55,7 @@ final class Answerer {
     self.stopIDs = stopIDs
     self.sampling = sampling
     vocabulary = model.config.vocabSize
+    positionCount = model.config.maxPositionEmbeddings
     hasAdapter = !model.namedAdapters().isEmpty
     isAdapterOn = hasAdapter
     let routes = AdapterRoutes()
@@ -100,6 +105,7 @@ final class Answerer {
       }
       while let answer = answers[written], !places.values.contains(written) {
         try onAnswer(written, answer)
+        noteLength(answer.promptCount + answer.ids.count, conversations[written])
         answers[written] = nil
         written += 1
       }
@@ -109,6 +115,17 @@ final class Answerer {
   /// Whether an answer to `conversation` begins inside `<think>`.
   func beginsInReasoning(_ conversation: Conversation) throws -> Bool {
     AnswerReader.isInReasoning(try encoder.render(conversation, addGenerationPrompt: true).utf8)
+  }
+
+  /// Says, once, that a sequence goes beyond what the model was made for. It is answered all the same, as by transformers.
+  private func noteLength(_ count: Int, _ conversation: Conversation) {
+    guard count > positionCount, !hasNotedLength else { return }
+    hasNotedLength = true
+    let place =
+      conversation.line > 0 ? "\(conversation.file):\(conversation.line)" : conversation.file
+    Diagnostics.notice(
+      "warning: \(place): \(count) tokens with the answer are more than the "
+        + "\(positionCount) that the model was made for (max_position_embeddings)")
   }
 
   private func request(_ conversation: Conversation, stream: Int) throws -> DecodingRequest {

@@ -11,20 +11,30 @@ import Tokenizer
 
 /// Loading what the commands share.
 enum Session {
+  /// What a model is loaded for.
+  enum Use {
+    /// An adapter, or all parameters, are trained: weights are copied into memory of their own.
+    case training, trainingAll
+    /// Rows are read: weights are copied where there is plenty of memory.
+    case evaluation
+    /// Tokens are generated: as for evaluation, and matrices of bfloat16 are compressed, which prompts are slower with, and answers faster.
+    case generation
+  }
+
   /// The model in `folder`, with the adapter in `adapter` where there is one.
   ///
   /// Frozen matrices are kept in bfloat16 where the arithmetic is, and in float32 arithmetic where the file has them so;
-  /// parameters that are all trained stay float32 and are converted where they are used. Without a `placement` weights are copied
-  /// into memory of their own where there is plenty, and those in bfloat16 compressed.
+  /// parameters that are all trained stay float32 and are converted where they are used.
   static func model(
-    _ folder: String, adapter: String?, precision: PrecisionOptions, trainsAll: Bool = false,
-    placement: Checkpoint.Placement? = nil, on device: Device
+    _ folder: String, adapter: String?, precision: PrecisionOptions, for use: Use,
+    on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = computesInBFloat16(precision, on: device)
     var options = try weights(
-      precision, trainsAll: trainsAll, placement: placement ?? self.placement(folder),
+      precision, trainsAll: use == .trainingAll,
+      placement: use == .training || use == .trainingAll ? .owned : placement(folder),
       computesInBFloat16: isBFloat16)
-    options.compressesBFloat16 = placement == nil && options.placement == .owned
+    options.compressesBFloat16 = use == .generation && options.placement == .owned
     let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }

@@ -15,7 +15,9 @@ struct SamplingArguments: ParsableArguments {
   var typicalP = 1.0
   @Option(help: ArgumentHelp("Penalty of repeated tokens; 1 for none.", valueName: "x"))
   var repetitionPenalty = 1.0
-  @Option(help: ArgumentHelp("Tokens that come in this row only once; 0 for none.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "Tokens that come in this row only once, the prompt's included; 0 for none.", valueName: "n"))
   var noRepeatNgramSize = 0
   @Option(help: ArgumentHelp("Penalty of tokens that the answer has.", valueName: "x"))
   var presencePenalty = 0.0
