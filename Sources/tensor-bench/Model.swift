@@ -79,14 +79,25 @@ enum Model: String, ExpressibleByArgument, CaseIterable {
 
 /// The forms in which a weight is kept while text is generated.
 private enum WeightForm: String, CaseIterable {
-  case bfloat16, nf4
+  case bfloat16, compressed, nf4
 
-  /// Codes, and the scales in 8 bits.
-  var bytesPerWeight: Double { self == .bfloat16 ? 2 : 0.516 }
+  /// Of NF4 codes, and the scales in 8 bits.
+  var bytesPerWeight: Double {
+    switch self {
+    case .bfloat16: 2
+    case .compressed: 1.5
+    case .nf4: 0.516
+    }
+  }
 
-  /// The weight in this form.
+  /// The weight in this form; as it is where it cannot be compressed.
   func packed(_ weight: Tensor) -> PackedWeight {
-    self == .bfloat16
-      ? .narrow(weight.cast(to: .bfloat16)) : .nf4(QuantizedTensor(quantizing: weight))
+    switch self {
+    case .bfloat16: .narrow(weight.cast(to: .bfloat16))
+    case .compressed:
+      CompressedTensor(weight.cast(to: .bfloat16)).map { .compressed($0) }
+        ?? .narrow(weight.cast(to: .bfloat16))
+    case .nf4: .nf4(QuantizedTensor(quantizing: weight))
+    }
   }
 }

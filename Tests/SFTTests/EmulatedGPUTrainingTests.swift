@@ -5,6 +5,7 @@ import Files
 import NN
 import QwenModel
 import SFT
+import Safetensors
 import Tensor
 import TensorTestSupport
 import Testing
@@ -36,6 +37,23 @@ struct EmulatedGPUTrainingTests {
     #expect(mean < (isNarrow ? 1e-3 : 1e-4))
     // The run must learn, else closeness says nothing: steps 1 and 10 are of the same rows.
     #expect(losses[9] < 0.98 * losses[0])
+  }
+
+  @Test("a GPU keeps matrices as the file has them, and takes each once")
+  func uncompressed() throws {
+    let used = try [false, true].map { isCompressing in
+      // Of its own: what others hold counts.
+      let device = Device(
+        backend: try TestDevices.emulatedGPU(0, hasBLAS: true), preferredComputeDType: .bfloat16)
+      var options = WeightOptions()
+      (options.dtype, options.keepsBFloat16) = (.bfloat16, true)
+      (options.placement, options.compressesBFloat16) = (.owned, isCompressing)
+      let model = try QwenModel.load(
+        directory: TrainingParityTests.fixtures + "/demo-model", options: options, on: device)
+      #expect(model.namedLinears().allSatisfy { $0.linear.packedWeight == nil })
+      return (device.memory.liveByteCount, device.memory.peakByteCount)
+    }
+    #expect(used[0] == used[1] && used[0].0 > 1 << 20)
   }
 
   @Test("blocks keep what a budget of the device's memory allows, and the losses are the same")
