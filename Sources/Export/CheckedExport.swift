@@ -68,7 +68,7 @@ package struct CheckedExport {
       throw .threshold(
         path: path,
         problem:
-          "not written: \(comparison.topAgreement) of \(comparison.tokenCount) tokens have the "
+          "not written: \((comparison.topAgreement * 10_000).rounded() / 10_000) of \(comparison.tokenCount) tokens have the "
           + "same first choice, below --min_agreement \(tolerance.agreement)")
     }
   }

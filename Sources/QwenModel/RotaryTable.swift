@@ -38,25 +38,33 @@ package final class RotaryTable: Sendable {
       }
       var count = 256
       while count < positions { count *= 2 }
-      var (cosines, sines) = ([Float](), [Float]())
-      cosines.reserveCapacity(count * half)
-      sines.reserveCapacity(count * half)
-      for position in 0..<count {
-        for frequency in frequencies {
-          let angle = Double(Float(position) * frequency)
-          cosines.append(Float(Glibc.cos(angle)))
-          sines.append(Float(Glibc.sin(angle)))
-        }
-      }
+      // In pieces: what is large comes from where a lack of memory is said in a line.
       let target = Device(backend: device.backend, preferredComputeDType: .float32)
+      let pieces = stride(from: 0, to: count, by: 256).map {
+        piece(positions: $0..<$0 + 256, on: target)
+      }
       let isSamePlace = state?.cos.backend === device.backend
       let earlier = isSamePlace ? state.map { $0.earlier + [($0.cos, $0.sin)] } ?? [] : []
       let made = State(
-        cos: Tensor(cosines, shape: [count, half], on: target).cast(to: accumulation),
-        sin: Tensor(sines, shape: [count, half], on: target).cast(to: accumulation), count: count,
+        cos: Tensor.concatenatedRows(pieces.map(\.cos)).cast(to: accumulation),
+        sin: Tensor.concatenatedRows(pieces.map(\.sin)).cast(to: accumulation), count: count,
         earlier: earlier)
       state = made
       return (made.cos, made.sin)
     }
+  }
+
+  /// cos and sin of some positions, float32 [positions, D/2].
+  private func piece(positions: Range<Int>, on device: Device) -> (cos: Tensor, sin: Tensor) {
+    var (cosines, sines) = ([Float](), [Float]())
+    for position in positions {
+      for frequency in frequencies {
+        let angle = Double(Float(position) * frequency)
+        cosines.append(Float(Glibc.cos(angle)))
+        sines.append(Float(Glibc.sin(angle)))
+      }
+    }
+    let shape: Shape = [positions.count, half]
+    return (Tensor(cosines, shape: shape, on: device), Tensor(sines, shape: shape, on: device))
   }
 }

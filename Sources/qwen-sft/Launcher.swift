@@ -21,7 +21,7 @@ enum Launcher {
     keepStandardDescriptors()
     MemoryExhaustion.setEnding { byteCount in
       Diagnostics.error(
-        "out of memory: the system has no \(memoryText(byteCount)) left; a smaller batch, shorter rows, weights in 4 bits (--use_qlora) and, in training, --gradient_checkpointing full need less"
+        "out of memory: the system has no \(memoryText(byteCount)) left; a smaller batch, shorter rows or prompts, weights in 4 bits (--use_qlora), in training --gradient_checkpointing full, and in serve a lower --max_concurrency and --max_model_len need less"
       )
       // Other threads are still at work: nothing is cleaned up, as after a kill.
       _exit(1)

@@ -28,6 +28,9 @@ struct QwenSFT: ParsableCommand {
     // goes on as it is.
     let changes = [ThreadWaiting.shorten(), SystemAllocator.returnFreedMemory()]
     if changes.contains(true) { execv("/proc/self/exe", CommandLine.unsafeArgv) }
-    Glibc.exit(Launcher.run(Array(CommandLine.arguments.dropFirst())))
+    let code = Launcher.run(Array(CommandLine.arguments.dropFirst()))
+    fflush(nil)
+    // Threads of libraries are not waited for: where address space is limited, one of OpenBLAS's asks for memory for ever.
+    _exit(code)
   }
 }
