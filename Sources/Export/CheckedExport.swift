@@ -65,10 +65,11 @@ package struct CheckedExport {
           + "\(comparison.meanDivergence), above --max_kl \(tolerance.divergence)")
     }
     guard comparison.topAgreement >= tolerance.agreement else {
+      let agreement = (comparison.topAgreement * 10_000).rounded() / 10_000
       throw .threshold(
         path: path,
         problem:
-          "not written: \((comparison.topAgreement * 10_000).rounded() / 10_000) of \(comparison.tokenCount) tokens have the "
+          "not written: \(agreement) of \(comparison.tokenCount) tokens have the "
           + "same first choice, below --min_agreement \(tolerance.agreement)")
     }
   }

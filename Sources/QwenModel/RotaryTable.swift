@@ -40,14 +40,17 @@ package final class RotaryTable: Sendable {
       while count < positions { count *= 2 }
       // In pieces: what is large comes from where a lack of memory is said in a line.
       let target = Device(backend: device.backend, preferredComputeDType: .float32)
-      let pieces = stride(from: 0, to: count, by: 256).map {
-        piece(positions: $0..<$0 + 256, on: target)
+      var cosines = Tensor(uninitialized: [count, half], .float32, backend: device.backend)
+      var sines = Tensor(uninitialized: [count, half], .float32, backend: device.backend)
+      for start in stride(from: 0, to: count, by: 256) {
+        let piece = piece(positions: start..<start + 256, on: target)
+        cosines.replaceRows(from: start, with: piece.cos)
+        sines.replaceRows(from: start, with: piece.sin)
       }
       let isSamePlace = state?.cos.backend === device.backend
       let earlier = isSamePlace ? state.map { $0.earlier + [($0.cos, $0.sin)] } ?? [] : []
       let made = State(
-        cos: Tensor.concatenatedRows(pieces.map(\.cos)).cast(to: accumulation),
-        sin: Tensor.concatenatedRows(pieces.map(\.sin)).cast(to: accumulation), count: count,
+        cos: cosines.cast(to: accumulation), sin: sines.cast(to: accumulation), count: count,
         earlier: earlier)
       state = made
       return (made.cos, made.sin)

@@ -21,6 +21,11 @@ struct DemoRunTests {
   func weights() throws {
     let run = try program.run("bench --decode 2 --prompt_tokens 4 --json")
     let bytes = try #require(JSON.parse(run.output)["weight_bytes"]?.integerValue)
+    for rate in ["decode_tokens_per_second", "prompt_tokens_per_second"] {
+      #expect(try #require(JSON.parse(run.output)[rate]?.doubleValue) > 0)
+    }
+    let several = try program.run("bench --decode 3 --prompt_tokens 300 --batch 3 --json")
+    #expect(try JSON.parse(several.output)["weight_bytes"]?.integerValue == bytes)
     let file = Program.packageRoot.appendingPathComponent("Fixtures/demo-model/model.safetensors")
     let size = try #require(try file.resourceValues(forKeys: [.fileSizeKey]).fileSize)
     let isCompressed = CompressedTensor(Tensor.zeros([1, 128]).cast(to: .bfloat16)) != nil
@@ -127,6 +132,36 @@ struct DemoRunTests {
     let decoded = try program.run(
       "tokenize --decode --skip_special_tokens", input: JSON.array(ids).serialized() + "\n")
     #expect(try JSON.parse(decoded.output) == answer["text"])
+  }
+
+  @Test(
+    "an answer beyond the model's positions is said once, before it is given; an empty file is an error"
+  )
+  func lengths() throws {
+    let model = try program.folder.copy("Fixtures/demo-model", to: "model")
+    let path = model.appendingPathComponent("config.json")
+    let config = try String(contentsOf: path, encoding: .utf8)
+    try Data(
+      config.replacing(
+        #""max_position_embeddings": 1024"#, with: #""max_position_embeddings": 16"#
+      ).utf8
+    ).write(to: path)
+    let row = #"{"messages": [{"role": "user", "content": "Hello"}]}"# + "\n"
+    try Data((row + row).utf8).write(to: program.folder.url("two.jsonl"))
+    for (options, place) in [("--prompt Hello", "--prompt"), ("--messages two.jsonl", "two.jsonl")]
+    {
+      let run = try program.run("chat --model model \(options) --temperature 0 --max_new_tokens 12")
+      #expect(run.code == 0 && !run.output.isEmpty && !run.output.contains("warning"))
+      let lines = run.errorLines.filter { $0.contains("max_position_embeddings") }
+      #expect(lines.count == 1 && lines[0].contains("warning: \(place): a prompt of "), "\(lines)")
+    }
+    let short = try program.run(
+      "chat --model model --prompt Hello --temperature 0 --max_new_tokens 1")
+    #expect(!short.errors.contains("max_position_embeddings"))
+    try Data("\n".utf8).write(to: program.folder.url("empty.jsonl"))
+    let empty = try program.run("chat --model model --messages empty.jsonl")
+    #expect(empty.code == 1 && empty.output.isEmpty)
+    #expect(empty.errors.contains("--messages: empty.jsonl: no conversation in it"))
   }
 
   @Test("the text of an answer leaves out the token that ended it, special or not")

@@ -229,9 +229,10 @@ struct EmulatedGPUTrainingTests {
       let long = [Int32](repeating: 7, count: 300 << round)
       _ = model.hidden(TokenBatch([long], on: device), on: Tape(mode: .inference))
       for count in [256, 512, 1024] {
-        for _ in 0..<4 {
-          _ = Tensor.full([count, model.config.headDim / 2], .nan, on: device)
+        let filled = (0..<32).map { _ in
+          Tensor.full([count, model.config.headDim / 2], .nan, on: device)
         }
+        withExtendedLifetime(filled) {}
       }
     }
     #expect(passes.replayCount == 3)

@@ -57,7 +57,7 @@ struct InstructionSetTests {
     }
     for kind in FewRowsTests.Kind.allCases {
       for shape in FewRowsTests.shapes {
-        for m in [1, 2, 3, 8] {
+        for m in [1, 2, 3, 4, 6, 7, 8] {
           let (excess, sumExcess) = try FewRowsTests.excess(kind, shape, m)
           precondition(excess < 1 && sumExcess < 1, "\(kind) \(shape), \(m) rows")
           if kind == .float32 { continue }

@@ -53,6 +53,12 @@ enum WorkerCases {
         compressed.decompressed(),
       ]
     }
+    let long = QuantizedTensor(
+      quantizing: OpInput.normal([70, 2688]).tensor(.float32, index: 13, on: .cpu))
+    results.append(
+      Tensor.matmul(
+        OpInput.normal([7, 2688]).tensor(.float32, index: 14, on: .cpu), packed: .nf4(long),
+        transposeWeight: true))
     results += packed.map { Tensor.matmul(few, packed: $0, transposeWeight: true) }
     results += Tensor.matmul(few, packed: packed.prefix(1).map { PackedTerm($0) })
     let candidates = large.rowScreen()?.candidates(

@@ -18,7 +18,8 @@ struct Bench: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   @Option(help: ArgumentHelp("Tokens of a row.", valueName: "n")) var tokens = 512
-  @Option(help: ArgumentHelp("Rows of a step.", valueName: "n")) var batch = 1
+  @Option(help: ArgumentHelp("Rows of a step; with --decode, sequences at a time.", valueName: "n"))
+  var batch = 1
   @Option(help: ArgumentHelp("Steps; the first is warm-up.", valueName: "n")) var steps = 4
   @Option(help: ArgumentHelp("Share of the tokens that are trained.", valueName: "share"))
   var trainedShare = 0.5
@@ -99,24 +100,15 @@ struct Bench: ParsableCommand {
   }
 
   private func measureDecoding(_ network: QwenModel, newTokens: Int) throws -> JSONObject {
-    var random = RandomSequence(RandomStream(seed: 42, purpose: .test))
-    let prompt = (0..<promptTokens).map { _ in
-      Int32.random(in: 0..<Int32(max(1, network.config.vocabSize - 1000)), using: &random)
-    }
-    let generator = Generator(
-      model: network, stopIDs: [], options: .greedy, screensHead: Session.screensHead(of: network))
-    // A rate is that of the tokens after the first.
-    let newTokens = max(newTokens, 2)
-    // The best of two: weights that a file holds come into memory in the first.
-    var (promptSeconds, decodeSeconds) = (Double.infinity, Double.infinity)
-    for _ in 0..<2 {
-      let output = try generator.generate(prompt: prompt, maxNewTokens: newTokens)
-      promptSeconds = min(promptSeconds, output.promptSeconds)
-      decodeSeconds = min(decodeSeconds, output.decodeSeconds)
-    }
+    var benchmark = DecodingBenchmark()
+    benchmark.promptTokens = promptTokens
+    benchmark.newTokens = newTokens
+    benchmark.sequences = batch
+    benchmark.screensHead = Session.screensHead(of: network)
+    let result = try benchmark.run(network)
     return JSONObject([
-      ("decode_tokens_per_second", .number(Double(newTokens - 1) / decodeSeconds)),
-      ("prompt_tokens_per_second", .number(Double(promptTokens) / promptSeconds)),
+      ("decode_tokens_per_second", .number(result.decodeTokensPerSecond)),
+      ("prompt_tokens_per_second", .number(result.promptTokensPerSecond)),
       ("weight_bytes", .integer(network.weightByteCount)),
       ("peak_bytes", .integer(ProcessMemory.peakResidentByteCount)),
     ])

@@ -105,7 +105,6 @@ final class Answerer {
       }
       while let answer = answers[written], !places.values.contains(written) {
         try onAnswer(written, answer)
-        noteLength(answer.promptCount + answer.ids.count, conversations[written])
         answers[written] = nil
         written += 1
       }
@@ -117,15 +116,14 @@ final class Answerer {
     AnswerReader.isInReasoning(try encoder.render(conversation, addGenerationPrompt: true).utf8)
   }
 
-  /// Says, once, that a sequence goes beyond what the model was made for. It is answered all the same, as by transformers.
-  private func noteLength(_ count: Int, _ conversation: Conversation) {
-    guard count > positionCount, !hasNotedLength else { return }
+  /// Says, once, that a sequence may go beyond what the model was made for. It is answered all the same, as by transformers.
+  private func noteLength(ofPrompt count: Int, _ conversation: Conversation) {
+    guard count + sampling.maxNewTokens > positionCount, !hasNotedLength else { return }
     hasNotedLength = true
-    let place =
-      conversation.line > 0 ? "\(conversation.file):\(conversation.line)" : conversation.file
+    let place = conversation.file.isEmpty ? "the conversation" : conversation.file
     Diagnostics.notice(
-      "warning: \(place): \(count) tokens with the answer are more than the "
-        + "\(positionCount) that the model was made for (max_position_embeddings)")
+      "warning: \(place): a prompt of \(count) tokens and an answer of up to \(sampling.maxNewTokens) go beyond the "
+        + "\(positionCount) tokens that the model was made for (max_position_embeddings)")
   }
 
   private func request(_ conversation: Conversation, stream: Int) throws -> DecodingRequest {
@@ -140,6 +138,7 @@ final class Answerer {
       throw TrainingError.tokenOutOfRange(
         id: Int(id), vocabulary: vocabulary, place: "\(conversation.file):\(conversation.line)")
     }
+    noteLength(ofPrompt: prompt.count, conversation)
     var request = DecodingRequest(
       prompt: prompt, maxNewTokens: sampling.maxNewTokens, stopIDs: stopIDs,
       options: sampling.options)

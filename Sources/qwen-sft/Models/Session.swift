@@ -17,7 +17,8 @@ enum Session {
     case training, trainingAll
     /// Rows are read: weights are copied where there is plenty of memory.
     case evaluation
-    /// Tokens are generated: as for evaluation, and matrices of bfloat16 are compressed, which prompts are slower with, and answers faster.
+    /// Tokens are generated: as for evaluation, and matrices of bfloat16 that are copied are compressed, which prompts are slower with, and
+    /// answers faster.
     case generation
   }
 
