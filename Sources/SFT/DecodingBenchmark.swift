@@ -27,7 +27,9 @@ public struct DecodingBenchmark: Sendable {
   public init() {}
 
   /// Runs twice, and gives the best rates: weights that a file holds come into memory in the first run.
+  /// Traps where there is no prompt.
   public func run(_ model: QwenModel) throws(DeviceError) -> Result {
+    precondition(sequences > 0 && promptTokens > 0, "DecodingBenchmark: no prompt")
     let decoder = BatchDecoder(model: model, screensHead: screensHead)
     var random = RandomSequence(RandomStream(seed: 42, purpose: .test))
     let vocabulary = Int32(max(1, model.config.vocabSize - 1000))

@@ -158,6 +158,9 @@ struct DemoRunTests {
     let short = try program.run(
       "chat --model model --prompt Hello --temperature 0 --max_new_tokens 1")
     #expect(!short.errors.contains("max_position_embeddings"))
+    let endless = try program.run(
+      "chat --model model --prompt Hello --temperature 0 --max_new_tokens \(Int.max)")
+    #expect(endless.code == 0 || endless.code == 64, "\(endless.errors)")
     try Data("\n".utf8).write(to: program.folder.url("empty.jsonl"))
     let empty = try program.run("chat --model model --messages empty.jsonl")
     #expect(empty.code == 1 && empty.output.isEmpty)

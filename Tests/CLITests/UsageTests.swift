@@ -33,6 +33,7 @@ struct UsageTests {
       ("train --learning_rate nan", "--learning_rate: expected 0 or more, found nan"),
       ("train --num_train_epochs 0", "--num_train_epochs: expected a number above 0"),
       ("quantize", "--output-dir"),
+      ("bench --tokens 1048576 --batch 17", "--tokens times --batch: expected 16777216 at most"),
       ("bench --decode 1048577", "--decode: expected 1 to 1048576, found 1048577"),
       ("quantize --output_dir out --block_size 48", "--block_size: expected a power of two"),
       ("train --full --use_qlora --output_dir out", "--use_qlora freezes"),

@@ -26,7 +26,7 @@ struct CompressionTests {
       switch self {
       case .normal: break
       case .hostile:
-        var random = SplitMix(state: 5)
+        var random = RandomSequence(RandomStream(seed: 5, purpose: .test))
         for _ in 0..<bits.count / 150 {
           bits[Int(random.next() % UInt64(bits.count))] = UInt16(truncatingIfNeeded: random.next())
         }
@@ -96,7 +96,7 @@ struct CompressionTests {
 
   @Test("what would save little, or has no kernel, is not compressed")
   func refusals() throws {
-    var random = SplitMix(state: 6)
+    var random = RandomSequence(RandomStream(seed: 6, purpose: .test))
     let anything = (0..<128 * 64).map { _ in
       BFloat16(bitPattern: UInt16(truncatingIfNeeded: random.next()))
     }
@@ -163,18 +163,5 @@ struct CompressionTests {
       }
     }
     return nil
-  }
-}
-
-/// The same numbers every time (Steele et al. 2014).
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -46,6 +46,11 @@ struct Bench: ParsableCommand {
     ] where !(1...most).contains(value) {
       throw ValidationError("--\(name): expected 1 to \(most), found \(value)")
     }
+    for (name, value) in [("tokens", tokens), ("prompt_tokens", promptTokens)]
+    where value * batch > 1 << 24 {
+      throw ValidationError(
+        "--\(name) times --batch: expected \(1 << 24) at most, found \(value * batch)")
+    }
     if !(trainedShare > 0 && trainedShare <= 1) {
       throw ValidationError("--trained_share: expected above 0 to 1, found \(trainedShare)")
     }

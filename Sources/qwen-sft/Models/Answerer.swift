@@ -118,7 +118,7 @@ final class Answerer {
 
   /// Says, once, that a sequence may go beyond what the model was made for. It is answered all the same, as by transformers.
   private func noteLength(ofPrompt count: Int, _ conversation: Conversation) {
-    guard count + sampling.maxNewTokens > positionCount, !hasNotedLength else { return }
+    guard sampling.maxNewTokens > positionCount - count, !hasNotedLength else { return }
     hasNotedLength = true
     let place = conversation.file.isEmpty ? "the conversation" : conversation.file
     Diagnostics.notice(
