@@ -93,6 +93,8 @@ inline void __syncwarp(uint32_t mask = ~0u) {
   emu::collective([](void *const *, uint32_t) {}, nullptr, mask);
 }
 
+inline int __popc(uint32_t v) { return __builtin_popcount(v); }
+
 template <class T> T __shfl_xor_sync(uint32_t mask, T v, int other) {
   struct Mine {
     T v, r;

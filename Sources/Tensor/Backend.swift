@@ -77,10 +77,9 @@ package protocol ElementwiseKernels {
   func axpy(_ alpha: Double, _ x: Operand, into y: Destination)
   /// y ← α·x; y may be x.
   func scale(_ x: Operand, by alpha: Double, into y: Destination)
-  /// y[n, c] ← x[n, c] + b[c]; y may be x.
-  func addRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination)
-  /// y[n, c] ← x[n, c]·r[c]; y may be x.
-  func multiplyRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination)
+  /// y[n, c] ← x[n, c] ∘ row[c]; y may be x.
+  func binary(
+    _ op: BinaryOp, _ x: Operand, row: Operand, rows: Int, columns: Int, into y: Destination)
   /// y ← silu(gate) ⊙ up.
   func swiGLU(gate: Operand, up: Operand, into y: Destination)
   /// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate); dGate may be gate, and dUp may be up.
@@ -316,6 +315,8 @@ package protocol LossKernels {
     logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
     nll: Destination, isCorrect: Destination
   )
+  /// Rows of logits of a vocabulary that exist at a time: enough for products at full speed, and no more memory than that takes.
+  func lossRows(vocabulary: Int) -> Int
 }
 
 /// The target of a row that counts for nothing (torch's `ignore_index`).

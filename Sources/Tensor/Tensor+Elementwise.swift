@@ -67,8 +67,8 @@ extension Tensor {
       row.count == columnCount && row.dtype == dtype, "addingRow: \(row.shape) to \(shape)")
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, row, y) {
-      backend.addRow(
-        operand, row.operand, rows: rowCount, columns: columnCount, into: y.destination)
+      backend.binary(
+        .add, operand, row: row.operand, rows: rowCount, columns: columnCount, into: y.destination)
     }
     return y
   }
@@ -78,7 +78,8 @@ extension Tensor {
     precondition(row.count == columnCount && row.dtype == dtype, "addRow: \(row.shape) to \(shape)")
     makeUnique()
     launch(self, row) {
-      backend.addRow(operand, row.operand, rows: rowCount, columns: columnCount, into: destination)
+      backend.binary(
+        .add, operand, row: row.operand, rows: rowCount, columns: columnCount, into: destination)
     }
   }
 
@@ -88,8 +89,9 @@ extension Tensor {
       row.count == columnCount && row.dtype == dtype, "multipliedByRow: \(row.shape) and \(shape)")
     let y = Tensor(uninitialized: shape, dtype, backend: backend)
     launch(self, row, y) {
-      backend.multiplyRow(
-        operand, row.operand, rows: rowCount, columns: columnCount, into: y.destination)
+      backend.binary(
+        .multiply, operand, row: row.operand, rows: rowCount, columns: columnCount,
+        into: y.destination)
     }
     return y
   }

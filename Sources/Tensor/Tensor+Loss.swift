@@ -13,12 +13,6 @@ package struct CrossEntropyResult: Sendable {
 }
 
 extension Tensor {
-  /// Rows of logits that exist at a time: about 192 MB of them. The matrix products pack the weight once a chunk, so
-  /// narrow chunks run at half the speed of wide ones.
-  package static func lossChunkRows(vocabulary: Int) -> Int {
-    max(16, min(1024, (48 << 20) / max(vocabulary, 1)))
-  }
-
   /// Cross-entropy of hidden·weightᵀ against targets, with gradients on the way.
   ///
   /// hidden [M, C] (trained positions only), weight [V, C] in the type of hidden or a narrower one, targets int32 [M] of which
@@ -43,7 +37,7 @@ extension Tensor {
     let dHidden =
       needsHidden ? Tensor(uninitialized: hidden.shape, hidden.dtype, backend: backend) : nil
     var dWeight = needsWeight ? weight.zerosLike(dtype: accumulation) : nil
-    let chunk = lossChunkRows(vocabulary: vocabulary)
+    let chunk = backend.lossRows(vocabulary: vocabulary)
     for start in stride(from: 0, to: rows, by: chunk) {
       let range = start..<min(start + chunk, rows)
       let h = hidden.rows(range)

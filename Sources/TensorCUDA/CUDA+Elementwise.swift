@@ -41,7 +41,7 @@ extension CUDABackend: ElementwiseKernels {
         && x.dtype.accumulation == y.dtype.accumulation,
       "axpy: no kernel for \(x.dtype.rawValue) into \(y.dtype.rawValue)")
     launch(
-      Kernel("elementwise", "axpy", x.dtype, y.dtype), grid: blocks(y.count, perThread: 4),
+      Kernel("elementwise", "axpy", x.dtype, y.dtype), grid: blocks(y.count, perThread: 8),
       x.pointer, y.pointer, Int64(y.count), alpha)
   }
 
@@ -52,20 +52,10 @@ extension CUDABackend: ElementwiseKernels {
       x.pointer, y.pointer, Int64(y.count), alpha)
   }
 
-  package func addRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination) {
-    combineRow(.add, x, row, rows, columns, y)
-  }
-
-  package func multiplyRow(
-    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
+  package func binary(
+    _ op: BinaryOp, _ x: Operand, row: Operand, rows: Int, columns: Int, into y: Destination
   ) {
-    combineRow(.multiply, x, row, rows, columns, y)
-  }
-
-  private func combineRow(
-    _ op: BinaryOp, _ x: Operand, _ row: Operand, _ rows: Int, _ columns: Int, _ y: Destination
-  ) {
-    requireFloat(x.dtype, "addRow, multiplyRow")
+    requireFloat(x.dtype, "binary of rows")
     let grid = (x: blocks(columns, perThread: lanes(x.dtype)).x, y: min(rows, 65_535))
     launch(
       Kernel("elementwise", "row_binary", x.dtype), grid: grid, code(op), x.pointer, row.pointer,

@@ -3,6 +3,9 @@
 package import Tensor
 
 extension CUDABackend: EmbeddingKernels {
+  /// Blocks among which the rows of a table are divided: enough for a large GPU, and few enough that each looks through all ids.
+  private static let scatterBlocks = 128
+
   package func gatherRows(
     _ table: Operand, ids: Operand, rows: Int, columns: Int, into y: Destination
   ) {
@@ -22,8 +25,12 @@ extension CUDABackend: EmbeddingKernels {
       table.dtype == x.dtype, "scatterAddRows: \(x.dtype.rawValue) into \(table.dtype.rawValue)")
     requireFloat(x.dtype, "scatterAddRows")
     guard columns > 0, rows > 0 else { return }
+    let tableRows = table.count / columns
+    let grid = (
+      x: blocks(columns, perThread: lanes(x.dtype)).x, y: min(Self.scatterBlocks, tableRows)
+    )
     launch(
-      Kernel("rows", "scatter_add_rows", x.dtype), grid: blocks(columns), x.pointer, ids.pointer,
-      table.pointer, Int32(rows), Int32(columns), Int32(table.count / columns))
+      Kernel("rows", "scatter_add_rows", x.dtype), grid: grid, x.pointer, ids.pointer,
+      table.pointer, Int32(rows), Int32(columns), Int32(tableRows))
   }
 }

@@ -8,7 +8,7 @@ extension CUDABackend: NormKernels {
     rstd: Destination
   ) {
     requireFloat(x.dtype, "rmsNorm")
-    let (grid, block) = rowBlocks(rows, columns)
+    let (grid, block) = rowBlocks(rows, columns, x.dtype)
     launch(
       Kernel("norm", "rms_norm", x.dtype), grid: grid, block: block, x.pointer, weight.pointer,
       y.pointer, rstd.pointer, Int32(rows), Int32(columns), epsilon)
@@ -24,17 +24,20 @@ extension CUDABackend: NormKernels {
       sumColumns(
         x, scaledBy: (dy: dy, rstd: rstd), rows: rows, columns: columns, beta: 0, into: dWeight)
     }
-    let (grid, block) = rowBlocks(rows, columns)
+    let (grid, block) = rowBlocks(rows, columns, x.dtype)
     launch(
       Kernel("norm", "rms_norm_backward", x.dtype), grid: grid, block: block, dy.pointer,
       x.pointer, weight.pointer, rstd.pointer, dx.pointer, Int32(rows), Int32(columns))
   }
 
-  private func rowBlocks(_ rows: Int, _ columns: Int) -> (
+  /// Blocks whose threads all have as many elements of a row, sixteen bytes at a time, where that can be.
+  private func rowBlocks(_ rows: Int, _ columns: Int, _ dtype: DType) -> (
     grid: (x: Int, y: Int), block: (x: Int, y: Int)
   ) {
-    columns <= 1024
-      ? (grid: (x: (rows + 7) / 8, y: 1), block: (x: 32, y: 8))
-      : (grid: (x: rows, y: 1), block: (x: 256, y: 1))
+    guard columns > 1024 else { return (grid: (x: (rows + 7) / 8, y: 1), block: (x: 32, y: 8)) }
+    let pieces = (columns + lanes(dtype) - 1) / lanes(dtype)
+    let rounds = (pieces + 255) / 256
+    let threads = (pieces + rounds - 1) / rounds
+    return (grid: (x: rows, y: 1), block: (x: (threads + 31) & ~31, y: 1))
   }
 }

@@ -83,27 +83,47 @@ extension CUDABackend: QuantizationKernels {
   }
 
   /// Unpacks on a stream.
-  private func unpack(
+  func unpack(
     _ w: PackedOperand, from first: Int, into y: Destination, on stream: Driver.Handle?
   ) {
     switch w {
     case .narrow(let w): cast(w.slice(first, y.count), into: y, on: stream)
-    case .nf4(let w): dequantizeNF4(w, from: first, into: y, on: stream)
+    case .nf4(let w):
+      dequantizeNF4(w, from: first, count: y.count, into: y, columns: 0, gap: 0, on: stream)
     case .compressed: preconditionFailure("unpack: nothing is compressed here")
     }
   }
 
+  /// Unpacks all rows of a weight, of a multiple of 8 columns, into rows that are `stride` apart, on a stream.
+  func unpackRows(
+    _ w: PackedOperand, columns: Int, into y: Destination, _ stride: Int,
+    on stream: Driver.Handle?
+  ) {
+    switch w {
+    case .narrow(let w):
+      precondition(w.dtype == y.dtype, "unpackRows: \(w.dtype.rawValue) into \(y.dtype.rawValue)")
+      join(w, nil, rows: w.count / columns, rank: 0, by: 1, into: y, stride, on: stream)
+    case .nf4(let w):
+      dequantizeNF4(
+        w, from: 0, count: w.count, into: y, columns: columns, gap: stride - columns, on: stream)
+    case .compressed: preconditionFailure("unpack: nothing is compressed here")
+    }
+  }
+
+  /// Unpacks `count` elements, with a gap after each row where there is one.
   private func dequantizeNF4(
-    _ w: NF4Operand, from first: Int, into y: Destination, on stream: Driver.Handle?
+    _ w: NF4Operand, from first: Int, count: Int, into y: Destination, columns: Int, gap: Int,
+    on stream: Driver.Handle?
   ) {
     precondition(
-      first >= 0 && first + y.count <= w.count,
-      "unpack: \(y.count) elements from \(first) of \(w.count)")
+      first >= 0 && first + count <= w.count,
+      "unpack: \(count) elements from \(first) of \(w.count)")
     requireFloat(y.dtype, "unpack")
     launch(
-      Kernel("quantization", "dequantize_nf4", y.dtype), grid: blocks(y.count, perThread: 8),
+      Kernel("quantization", "dequantize_nf4", y.dtype), grid: blocks(count, perThread: 8),
       on: stream, w.codes.pointer, w.codeBook.pointer, ScalesArgument(w.scales),
-      Int32(w.blockSize.trailingZeroBitCount), Int64(first), Int64(y.count), y.pointer)
+      Int32(w.blockSize.trailingZeroBitCount), Int64(first), Int64(count), y.pointer,
+      Int32(columns), Int32(gap))
   }
 
   package func matmul(
@@ -115,6 +135,11 @@ extension CUDABackend: QuantizationKernels {
       "matmul: no packed kernel for \(a.dtype.rawValue) into \(c.dtype.rawValue)")
     guard c.count > 0 else { return }
     let (n, k) = transposeWeight ? (rows, columns) : (columns, rows)
+    if let lowRank, m > Self.fewRows, joins(lowRank, to: w, a.dtype, m: m, n: n, k: k) {
+      multiplyJoined(
+        a, w, transposeWeight: transposeWeight, m: m, n: n, k: k, beta: beta, lowRank, into: c)
+      return
+    }
     if let lowRank {
       // First, since the product with the weight has so much to compute that reading its result costs nothing.
       matmul(

@@ -25,6 +25,8 @@ package final class CUDABackend: Backend {
   let unpackedWeights: UnpackedWeights
   /// Whether weights are unpacked beside the stream.
   private let unpacksAhead: Bool
+  /// Elements that joining a low-rank part to a product has to save.
+  let leastSaving: Int
   private let writes = Atomic(0)
   private let activeRecording = Mutex<ActiveRecording?>(nil)
   private let lastKernel = Mutex<Kernel?>(nil)
@@ -32,10 +34,12 @@ package final class CUDABackend: Backend {
   /// The device `ordinal` of a driver.
   ///
   /// Without `blas`, or where it does not start, products go to kernels of our own. With `usesExactSizes` buffers are as long as asked for, so that
-  /// a stand-in notices what reads beyond them. Unless `unpacksAhead` weights are unpacked in order with all else, to compare.
+  /// a stand-in notices what reads beyond them. Unless `unpacksAhead` weights are unpacked in order with all else, to compare. `leastSaving`
+  /// says from where on low-rank parts are joined to products, with `Int.max` nowhere.
   package init(
     driver: Driver, ordinal: Int, blas: BLASLt?, usesExactSizes: Bool = false,
-    unpacksAhead: Bool = true, images: (CUDAContext) -> any KernelImages
+    unpacksAhead: Bool = true, leastSaving: Int = CUDABackend.leastSaving,
+    images: (CUDAContext) -> any KernelImages
   ) throws(DeviceError) {
     name = "cuda:\(ordinal)"
     let context = try CUDAContext(driver, ordinal: ordinal)
@@ -59,6 +63,7 @@ package final class CUDABackend: Backend {
     staging = StagingRing(context)
     unpackedWeights = UnpackedWeights(context)
     self.unpacksAhead = unpacksAhead
+    self.leastSaving = leastSaving
   }
 
   deinit {

@@ -16,7 +16,8 @@ package struct Conformance {
   /// The checks of the operations whose name contains `filter`.
   package init(filter: String?) {
     let isWanted = { (op: OpCase) in filter.map { op.name.contains($0) } ?? true }
-    ops = OpCases.all.filter(isWanted)
+    // Not the products in pieces, whose sums are longer than float32 on a GPU is exact for and whose pieces are the CPU's.
+    ops = (OpCases.kernels + OpCases.differentiable).filter(isWanted)
     gradients = OpCases.differentiable.filter(isWanted)
   }
 

@@ -86,6 +86,13 @@ extension OpCases {
           rows: 5, columns: 7, outputs: 9, hasBias: hasBias, hasAdapter: true, dropout: dropout,
           format: .init()))
     }
+    // Sizes at which a GPU makes the low-rank part more terms of the product, forward and backward.
+    for (n, c, f) in [(9, 16, 40), (11, 40, 8)] {
+      cases.append(
+        quantizedLinear(
+          rows: n, columns: c, outputs: f, hasBias: false, hasAdapter: true, dropout: nil,
+          format: .init()))
+    }
     return cases
   }()
 

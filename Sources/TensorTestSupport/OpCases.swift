@@ -2,9 +2,6 @@
 
 /// Every operation at sizes small enough for its naive oracle.
 package enum OpCases {
-  /// Plain kernels and differentiable operations.
-  package static let all: [OpCase] = kernels + largeProducts + differentiable
-
   /// Kernels as tensors offer them.
   package static let kernels: [OpCase] =
     elementwise + memory + reductions + products + transformerKernels + training

@@ -48,14 +48,15 @@ package enum TestDevices {
     emulator_fail("cuGraphInstantiateWithFlags", calls, 2)
   }
 
-  /// A new emulated GPU with the order of threads `ordinal`.
+  /// A new emulated GPU with the order of threads `ordinal`. Low-rank parts are joined to products wherever it saves anything, so that small
+  /// ones show whether that is right.
   package static func emulatedGPU(
-    _ ordinal: Int, hasBLAS: Bool = true, unpacksAhead: Bool = true
+    _ ordinal: Int, hasBLAS: Bool = true, unpacksAhead: Bool = true, leastSaving: Int = 1
   ) throws(DeviceError) -> CUDABackend {
     let blas: BLASLt? = hasBLAS ? try BLASLt(emulator) : nil
     return try CUDABackend(
       driver: Driver(emulator), ordinal: ordinal, blas: blas, usesExactSizes: true,
-      unpacksAhead: unpacksAhead
+      unpacksAhead: unpacksAhead, leastSaving: leastSaving
     ) { _ in EmulatedImages() }
   }
 

@@ -167,6 +167,11 @@ struct DeviceTests {
         x, packed: [PackedTerm(.nf4(quantized), plus: part), PackedTerm(.narrow(ones([5, 64])))])
       #expect(try together[0].doubles() == Array(repeating: 70, count: 16))
       #expect(try together[1].doubles() == Array(repeating: 64, count: 10))
+      // One that widens, joined to the product.
+      let wide = Tensor.matmul(
+        ones([9, 8]), packed: .nf4(quantized), transposeWeight: false,
+        plus: LowRankTerm(ones([9, 3]), ones([3, 64]), scale: 2))
+      #expect(try wide.doubles() == Array(repeating: 14, count: 9 * 64))
     }
     for dtype in [DType.float32, .bfloat16] {
       let x = Tensor.ones([64], on: device).cast(to: dtype)

@@ -83,16 +83,20 @@ FOR_FLOATS(SCALE)
   EXPORT(scale_all_##S)
 FOR_FLOATS(SCALE_ALL)
 
-/// y ← y + α·x, x and y of any two float types that compute in the same one.
+/// y ← y + α·x, x and y of any two float types that compute in the same one. Eight elements a thread.
+template <class A, class B> DEV void axpy(const A *x, B *y, int64_t n, double alpha) {
+  const int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
+  if (i >= n) return;
+  const Compute<B> factor = Compute<B>(alpha);
+  Compute<B> v[8], w[8];
+  load8(x + i, n - i, is_aligned(x), v);
+  load8(y + i, n - i, is_aligned(y), w);
+#pragma unroll
+  for (int j = 0; j < 8; ++j) w[j] += v[j] * factor;
+  store8(y + i, n - i, is_aligned(y), w);
+}
 #define AXPY(A, SA, B, SB)                                                                  \
-  KERNEL(256, axpy_##SA##_##SB)(const A *x, B *y, int64_t n, double alpha) {                \
-    const Compute<B> factor = Compute<B>(alpha);                                            \
-    const int64_t base = int64_t(blockIdx.x) * blockDim.x * 4 + threadIdx.x;                \
-    for (int j = 0; j < 4; ++j) {                                                           \
-      const int64_t i = base + j * int64_t(blockDim.x);                                     \
-      if (i < n) y[i] = down<B>(up(y[i]) + up(x[i]) * factor);                              \
-    }                                                                                       \
-  }                                                                                         \
+  KERNEL(256, axpy_##SA##_##SB)(const A *x, B *y, int64_t n, double alpha) { axpy(x, y, n, alpha); } \
   EXPORT(axpy_##SA##_##SB)
 AXPY(float, f32, float, f32)
 AXPY(double, f64, double, f64)

@@ -80,3 +80,28 @@ COPY_STRIDED(uint8_t, b8)
 COPY_STRIDED(uint16_t, b16)
 COPY_STRIDED(uint32_t, b32)
 COPY_STRIDED(uint64_t, b64)
+
+/// Each row of y, `stride` elements from the one before, ← the row of x [rows, columns] and then factor · the row of h [rows, rank]. What
+/// is left of a row stays as it is. Block (32, 8): a warp a row.
+template <class T>
+DEV void join_rows(const T *x, const T *h, T *y, int rows, int columns, int rank, int stride, double factor) {
+  const int row = blockIdx.x * blockDim.y + threadIdx.y;
+  if (row >= rows) return;
+  const T *from = x + int64_t(row) * columns;
+  T *to = y + int64_t(row) * stride;
+  const bool packed = is_aligned(x) && is_aligned(y) && columns % LANES<T> == 0 && stride % LANES<T> == 0;
+#pragma unroll 4
+  for (int i = threadIdx.x * LANES<T>; i < columns; i += 32 * LANES<T>) {
+    Compute<T> v[LANES<T>];
+    load(from + i, columns - i, packed, v);
+    store(to + i, columns - i, packed, v);
+  }
+  for (int i = threadIdx.x; i < rank; i += 32)
+    to[columns + i] = down<T>(Compute<T>(factor) * up(h[int64_t(row) * rank + i]));
+}
+#define JOIN_ROWS(T, S)                                                                                       \
+  KERNEL(256, join_rows_##S)(const T *x, const T *h, T *y, int rows, int columns, int rank, int stride, double factor) { \
+    join_rows(x, h, y, rows, columns, rank, stride, factor);                                                  \
+  }                                                                                                           \
+  EXPORT(join_rows_##S)
+FOR_FLOATS(JOIN_ROWS)

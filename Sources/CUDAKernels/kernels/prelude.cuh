@@ -164,6 +164,28 @@ template <class T> DEV void store(T *p, int64_t rest, bool packed, const Compute
   }
 }
 
+/// Eight elements from p, as `load` reads them.
+template <class T> DEV void load8(const T *p, int64_t rest, bool packed, Compute<T> (&v)[8]) {
+#pragma unroll
+  for (int part = 0; part < 8 / LANES<T>; ++part) {
+    Compute<T> w[LANES<T>];
+    load(p + part * LANES<T>, rest - part * LANES<T>, packed, w);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j) v[part * LANES<T> + j] = w[j];
+  }
+}
+
+/// Eight elements to p, as `store` writes them.
+template <class T> DEV void store8(T *p, int64_t rest, bool packed, const Compute<T> (&v)[8]) {
+#pragma unroll
+  for (int part = 0; part < 8 / LANES<T>; ++part) {
+    Compute<T> w[LANES<T>];
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j) w[j] = v[part * LANES<T> + j];
+    store(p + part * LANES<T>, rest - part * LANES<T>, packed, w);
+  }
+}
+
 /// Index of the first element of this thread where each thread has LANES of them.
 template <class T> DEV int64_t first_lane() {
   return (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * LANES<T>;
@@ -199,6 +221,14 @@ template <class C> DEV C warp_max(C v) {
 #pragma unroll
   for (int o = 16; o > 0; o >>= 1) v = larger(v, __shfl_xor_sync(0xffffffffu, v, o));
   return v;
+}
+
+/// A bit for each lane: whether its v holds.
+DEV uint32_t warp_votes(bool v) {
+  uint32_t bits = v ? 1u << (threadIdx.x & 31) : 0;
+#pragma unroll
+  for (int o = 16; o > 0; o >>= 1) bits |= __shfl_xor_sync(0xffffffffu, bits, o);
+  return bits;
 }
 
 /// Σ over the threads of the block with the same threadIdx.y, valid in each of them, always in the same order.

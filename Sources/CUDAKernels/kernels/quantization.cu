@@ -71,9 +71,11 @@ DEV float scale_of(const Scales &s, int64_t block) {
   return s.plain ? s.plain[block] : add_rn(mul_rn(s.book[s.codes[block]], s.nested[block >> 8]), s.offset);
 }
 
-/// y[i] ← level · scale of element first + i. Eight elements a thread: four bytes of codes and one scale.
+/// y[i] ← level · scale of element first + i. Eight elements a thread: four bytes of codes and one scale. With a gap, which is a multiple
+/// of 8 as `columns` then is, the elements of each row of fewer than 2³² in all lie so much further than those of the one before.
 template <class T>
-DEV void dequantize_nf4(const uint8_t *codes, const float *book, Scales scales, int shift, int64_t first, int64_t n, T *y) {
+DEV void dequantize_nf4(const uint8_t *codes, const float *book, Scales scales, int shift, int64_t first, int64_t n, T *y,
+                        int columns, int gap) {
   __shared__ float levels[16];
   if (threadIdx.x < 16) levels[threadIdx.x] = book[threadIdx.x];
   __syncthreads();
@@ -94,33 +96,19 @@ DEV void dequantize_nf4(const uint8_t *codes, const float *book, Scales scales, 
     }
   }
   const bool packed = is_aligned(y);
+  if (gap) y += int64_t(uint32_t(i) / uint32_t(columns)) * gap;
+  Compute<T> w[8];
 #pragma unroll
-  for (int part = 0; part < 8 / LANES<T>; ++part) {
-    Compute<T> w[LANES<T>];
-#pragma unroll
-    for (int j = 0; j < LANES<T>; ++j) w[j] = Compute<T>(v[part * LANES<T> + j]);
-    const int64_t at = i + part * LANES<T>;
-    if (at < n) store(y + at, n - at, packed, w);
-  }
+  for (int j = 0; j < 8; ++j) w[j] = Compute<T>(v[j]);
+  store8(y + i, n - i, packed, w);
 }
 #define DEQUANTIZE_NF4(T, S)                                                                        \
   KERNEL(256, dequantize_nf4_##S)(const uint8_t *codes, const float *book, Scales scales, int shift, int64_t first, \
-                                  int64_t n, T *y) {                                                \
-    dequantize_nf4(codes, book, scales, shift, first, n, y);                                        \
+                                  int64_t n, T *y, int columns, int gap) {                          \
+    dequantize_nf4(codes, book, scales, shift, first, n, y, columns, gap);                          \
   }                                                                                                 \
   EXPORT(dequantize_nf4_##S)
 FOR_FLOATS(DEQUANTIZE_NF4)
-
-/// Eight elements from p.
-template <class T> DEV void load8(const T *p, bool packed, Compute<T> (&v)[8]) {
-#pragma unroll
-  for (int part = 0; part < 8 / LANES<T>; ++part) {
-    Compute<T> w[LANES<T>];
-    load(p + part * LANES<T>, LANES<T>, packed, w);
-#pragma unroll
-    for (int j = 0; j < LANES<T>; ++j) v[part * LANES<T> + j] = w[j];
-  }
-}
 
 /// c[q, r] ← Σ_k a[q, k]·W[r, k] + β·c[q, r] for up to four rows of a (of those from 4·blockIdx.y on): each number of W is
 /// read once and rounded to T, as when it is unpacked. Block (32, 8): a warp a row of W. columns is a multiple of 8, and so
@@ -149,7 +137,7 @@ DEV void nf4_rows(const T *a, const uint8_t *codes, const float *book, Scales sc
     for (int q = 0; q < 4; ++q)
       if (q < queries) {
         C x[8];
-        load8(a + int64_t(first + q) * columns + k, packed, x);
+        load8(a + int64_t(first + q) * columns + k, 8, packed, x);
 #pragma unroll
         for (int j = 0; j < 8; ++j) sums[q] += x[j] * w[j];
       }

@@ -258,17 +258,41 @@ GATHER(uint16_t, b16)
 GATHER(uint32_t, b32)
 GATHER(uint64_t, b64)
 
-/// table[ids[n]] += x[n]. A thread owns a column, so that every row receives its additions in the order of n.
+/// table[ids[n]] += x[n]. A block owns columns of every gridDim.y-th row of the table, so that each row receives its additions in the
+/// order of n. It looks through 256 ids at a time and lists those that are its own.
+template <class T>
+DEV void scatter_add_rows(const T *x, const int32_t *ids, T *table, int rows, int columns, int table_rows) {
+  __shared__ int listed[256], count_of[8];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, c = int(first_lane<T>());
+  const bool packed = columns % LANES<T> == 0 && is_aligned(x) && is_aligned(table);
+  for (int start = 0; start < rows; start += 256) {
+    const int n = start + int(threadIdx.x), id = n < rows ? ids[n] : -1;
+    const uint32_t votes = warp_votes(id >= 0 && id < table_rows && uint32_t(id) % gridDim.y == blockIdx.y);
+    if (lane == 0) count_of[warp] = __popc(votes);
+    __syncthreads();
+    int place = __popc(votes & ((1u << lane) - 1)), count = 0;
+    for (int w = 0; w < 8; ++w) {
+      if (w < warp) place += count_of[w];
+      count += count_of[w];
+    }
+    if (votes >> lane & 1) listed[place] = n;
+    __syncthreads();
+    if (c < columns)
+      for (int i = 0; i < count; ++i) {
+        T *to = table + int64_t(ids[listed[i]]) * columns + c;
+        Compute<T> v[LANES<T>], sum[LANES<T>];
+        load(x + int64_t(listed[i]) * columns + c, columns - c, packed, v);
+        load(to, columns - c, packed, sum);
+#pragma unroll
+        for (int j = 0; j < LANES<T>; ++j) sum[j] += v[j];
+        store(to, columns - c, packed, sum);
+      }
+    __syncthreads();  // the list has been read
+  }
+}
 #define SCATTER_ADD(T, S)                                                                                \
   KERNEL(256, scatter_add_rows_##S)(const T *x, const int32_t *ids, T *table, int rows, int columns, int table_rows) { \
-    const int c = blockIdx.x * blockDim.x + threadIdx.x;                                                 \
-    if (c >= columns) return;                                                                            \
-    for (int n = 0; n < rows; ++n) {                                                                     \
-      const int id = ids[n];                                                                             \
-      if (id < 0 || id >= table_rows) continue;                                                          \
-      T *to = table + int64_t(id) * columns + c;                                                         \
-      *to = down<T>(up(*to) + up(x[int64_t(n) * columns + c]));                                          \
-    }                                                                                                    \
+    scatter_add_rows(x, ids, table, rows, columns, table_rows);                                          \
   }                                                                                                      \
   EXPORT(scatter_add_rows_##S)
 FOR_FLOATS(SCATTER_ADD)

@@ -154,20 +154,34 @@ FOR_FLOATS(NORMAL)
 
 /// y ← x·mask / (1 − p). Element i looks at 16 bits: half i mod 2 of word (i mod 8) / 2 of block i / 8; below the
 /// threshold it is dropped. Where there is an advance, the stream is used so much further than its offset says.
+template <class T>
+DEV void dropout(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream, const uint32_t *advance) {
+  const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (8 * block >= n) return;
+  if (advance) stream.offset += *advance;
+  uint32_t w[4];
+  philox(stream, block, w);
+  const Compute<T> kept = Compute<T>(factor);
+  const bool packed = is_aligned(x) && is_aligned(y);
+#pragma unroll
+  for (int part = 0; part < 8 / LANES<T>; ++part) {
+    const int64_t at = 8 * block + part * LANES<T>;
+    if (at >= n) break;
+    Compute<T> v[LANES<T>];
+    load(x + at, n - at, packed, v);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j) {
+      const int i = part * LANES<T> + j;
+      const uint32_t bits = i & 1 ? w[i >> 1] >> 16 : w[i >> 1] & 0xffffu;
+      v[j] *= bits >= threshold ? kept : Compute<T>(0);
+    }
+    store(y + at, n - at, packed, v);
+  }
+}
 #define DROPOUT(T, S)                                                                                \
   KERNEL(256, dropout_##S)(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream, \
                            const uint32_t *advance) {                                                \
-    const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;                            \
-    if (8 * block >= n) return;                                                                      \
-    if (advance) stream.offset += *advance;                                                          \
-    uint32_t w[4];                                                                                   \
-    philox(stream, block, w);                                                                        \
-    const Compute<T> kept = Compute<T>(factor);                                                      \
-    for (int i = 0; i < 8; ++i) {                                                                    \
-      const int64_t at = 8 * block + i;                                                              \
-      const uint32_t bits = i & 1 ? w[i >> 1] >> 16 : w[i >> 1] & 0xffffu;                           \
-      if (at < n) y[at] = down<T>(up(x[at]) * (bits >= threshold ? kept : Compute<T>(0)));           \
-    }                                                                                                \
+    dropout(x, y, n, threshold, factor, stream, advance);                                            \
   }                                                                                                  \
   EXPORT(dropout_##S)
 FOR_FLOATS(DROPOUT)

@@ -2,6 +2,7 @@
 // there are no formulas here that could grow apart from the code.
 
 import Autograd
+import NN
 package import QwenModel
 package import Tensor
 
@@ -34,7 +35,7 @@ package final class ActivationPlanner {
 
   /// A planner for `model`, whose numbers are not read, with `budget` bytes for each micro-batch.
   package init(_ model: QwenModel, budget: Int?) {
-    let backend = SizingBackend()
+    let backend = SizingBackend(for: model.model.norm.weight.value.backend)
     let outline = model.outline(on: backend)
     // The first micro-batch makes the gradients, which stay.
     let before = backend.memory.liveByteCount

@@ -55,17 +55,20 @@ extension CPUBackend: ElementwiseKernels {
     dispatch(x.dtype, ScaleKernel(x: x, alpha: alpha, y: y), "scale")
   }
 
-  package func addRow(_ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination) {
-    dispatch(
-      x.dtype, RowKernel<Add>(x: x, row: row, rows: rows, columns: columns, y: y), "addRow")
-  }
-
-  package func multiplyRow(
-    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
+  package func binary(
+    _ op: BinaryOp, _ x: Operand, row: Operand, rows: Int, columns: Int, into y: Destination
   ) {
-    dispatch(
-      x.dtype, RowKernel<Multiply>(x: x, row: row, rows: rows, columns: columns, y: y),
-      "multiplyRow")
+    func run<Op: LaneFunction2>(_ function: Op.Type) {
+      dispatch(
+        x.dtype, RowKernel<Op>(x: x, row: row, rows: rows, columns: columns, y: y), "binary of rows"
+      )
+    }
+    switch op {
+    case .add: run(Add.self)
+    case .subtract: run(Subtract.self)
+    case .multiply: run(Multiply.self)
+    case .divide: run(Divide.self)
+    }
   }
 
   package func swiGLU(gate: Operand, up: Operand, into y: Destination) {

@@ -8,11 +8,8 @@ extension SizingBackend: ElementwiseKernels {
   package func binary(_ op: BinaryOp, _ a: Operand, _ b: Operand, into y: Destination) {}
   package func axpy(_ alpha: Double, _ x: Operand, into y: Destination) {}
   package func scale(_ x: Operand, by alpha: Double, into y: Destination) {}
-  package func addRow(
-    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
-  ) {}
-  package func multiplyRow(
-    _ x: Operand, _ row: Operand, rows: Int, columns: Int, into y: Destination
+  package func binary(
+    _ op: BinaryOp, _ x: Operand, row: Operand, rows: Int, columns: Int, into y: Destination
   ) {}
   package func swiGLU(gate: Operand, up: Operand, into y: Destination) {}
   package func swiGLUBackward(
@@ -246,6 +243,7 @@ extension SizingBackend: LossKernels {
     logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
     nll: Destination, isCorrect: Destination
   ) {}
+  package func lossRows(vocabulary: Int) -> Int { counted.lossRows(vocabulary: vocabulary) }
 }
 
 extension SizingBackend: RandomKernels {

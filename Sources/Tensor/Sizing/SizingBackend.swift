@@ -12,9 +12,14 @@ package final class SizingBackend: Backend {
   package let name = "cpu"
   let pool: BufferPool
   private let source = CountedMemory()
+  /// What is to compute: it says how much of the logits exists at a time.
+  let counted: any Backend
 
-  /// A backend on which nothing has been made yet.
-  package init() { pool = BufferPool(source: source) }
+  /// A backend on which nothing has been made yet, for work that `counted` is to do.
+  package init(for counted: any Backend = CPUBackend.shared) {
+    self.counted = counted
+    pool = BufferPool(source: source)
+  }
 
   /// The device of this backend.
   package var device: Device { Device(backend: self, preferredComputeDType: .float32) }

@@ -1,0 +1,98 @@
+// The low-rank part of a product as more terms of its sums: a·Wᵀ + s·h·Bᵀ = [a | s·h]·[W | B]ᵀ. By itself the part is a pass over the
+// result, which is much longer than the factors where a map widens.
+
+import Tensor
+
+extension CUDABackend {
+  /// Elements that joining has to save, each read and written: below, three launches take longer than what they save. An estimate
+  /// (16 MB at 4 TB/s, and 4 µs), to be replaced by a measurement.
+  package static let leastSaving = 1 << 22
+
+  /// Whether the low-rank part of a product [m, k]·[k, n] is joined to it.
+  ///
+  /// By itself the part is written before the product, which reads it again: m·n elements. To join it, a is copied into longer rows, and so is
+  /// a weight that is not unpacked in any case: m·k and n·k elements.
+  func joins(_ lowRank: LowRankOperand, to w: PackedOperand, _ dtype: DType, m: Int, n: Int, k: Int)
+    -> Bool
+  {
+    let copiesWeight: Bool
+    switch w {
+    case .narrow(let w):
+      guard w.dtype == dtype else { return false }
+      copiesWeight = true
+    case .nf4: copiesWeight = false
+    case .compressed: return false
+    }
+    // Eight elements that are unpacked together are of one row, and the weight is unpacked as a whole.
+    guard n % 8 == 0, k % 8 == 0, n * joinedStride(k, lowRank) <= Self.tileElementCount else {
+      return false
+    }
+    return m * n - m * k - (copiesWeight ? n * k : 0) >= leastSaving
+  }
+
+  /// Elements from one joined row to the next: rows begin at multiples of 16 bytes.
+  private func joinedStride(_ k: Int, _ lowRank: LowRankOperand) -> Int {
+    k + (lowRank.rank + 7) & ~7
+  }
+
+  /// c ← [a | s·h]·[W | B]ᵀ + β·c where the weight is transposed, else [a | s·h]·[W; B] + β·c.
+  func multiplyJoined(
+    _ a: Operand, _ w: PackedOperand, transposeWeight: Bool, m: Int, n: Int, k: Int, beta: Double,
+    _ lowRank: LowRankOperand, into c: Destination
+  ) {
+    let (rank, stride) = (lowRank.rank, joinedStride(k, lowRank))
+    let joined = scratch(a.dtype, m * stride)
+    join(a, lowRank.h, rows: m, rank: rank, by: lowRank.scale, into: joined.destination, stride)
+    var product = MatrixProduct(
+      a.dtype, into: c.dtype, m: m, n: n, k: k + rank, transposeA: false,
+      transposeB: transposeWeight)
+    product.strideA = stride
+    if transposeWeight { product.strideB = stride }
+    let count = n * (transposeWeight ? stride : k + rank)
+    let multiply = { (weight: Operand) in
+      self.multiply(product, joined.destination.operand, weight, into: c, beta: beta)
+    }
+    let fill = { (tile: Destination, stream: Driver.Handle?) in
+      // The factor B is written by the main stream, which joins it.
+      if transposeWeight {
+        self.unpackRows(w, columns: k, into: tile, stride, on: stream)
+      } else {
+        self.unpack(w, from: 0, into: tile.slice(0, n * k), on: stream)
+      }
+    }
+    let complete = { (tile: Destination) in
+      if transposeWeight {
+        self.join(
+          nil, lowRank.b, rows: n, rank: rank, by: 1, into: tile.slice(k, tile.count - k), stride)
+      } else {
+        self.cast(lowRank.b, into: tile.slice(n * k, n * rank))
+      }
+    }
+    if case .nf4(let weight) = w, let unpacking = weightUnpacking {
+      unpacking.unpack(
+        a.dtype, count, codes: weight.codes.address, by: self, fill: fill
+      ) { tile in
+        complete(Destination(address: tile.address, dtype: tile.dtype, count: tile.count))
+        multiply(tile)
+      }
+    } else {
+      let tile = scratch(a.dtype, count)
+      fill(tile.destination, context.stream)
+      complete(tile.destination)
+      multiply(tile.destination.operand)
+      withExtendedLifetime(tile) {}
+    }
+    withExtendedLifetime(joined) {}
+  }
+
+  /// Each row of y, `stride` from the one before, ← the row of x and then that of h times a factor, of those that are there.
+  func join(
+    _ x: Operand?, _ h: Operand?, rows: Int, rank: Int, by factor: Double, into y: Destination,
+    _ stride: Int, on stream: Driver.Handle? = nil
+  ) {
+    launch(
+      Kernel("memory", "join_rows", y.dtype), grid: (x: (rows + 7) / 8, y: 1), block: (32, 8),
+      on: stream, x?.pointer ?? 0, h?.pointer ?? 0, y.pointer, Int32(rows),
+      Int32(x.map { $0.count / rows } ?? 0), Int32(rank), Int32(stride), factor)
+  }
+}
