@@ -125,6 +125,7 @@ int cuModuleGetFunction(void **function, void *, const char *name) {
 }
 int cuFuncSetAttribute(void *function, int attribute, int value) {
   CALL if (!current) return 201;
+  if (attribute == 9) return value >= -1 && value <= 100 ? 0 : 1;  // a wish
   if (attribute != 8 || value > sharedBytesPerBlock(current->ordinal)) return 1;
   const Lock lock(mutex);
   sharedBytes[{function, current}] = value;

@@ -93,6 +93,7 @@ inline void __syncwarp(uint32_t mask = ~0u) {
   emu::collective([](void *const *, uint32_t) {}, nullptr, mask);
 }
 
+inline float fast_reciprocal(float v) { return 1.f / v; }
 inline int __popc(uint32_t v) { return __builtin_popcount(v); }
 
 template <class T> T __shfl_xor_sync(uint32_t mask, T v, int other) {

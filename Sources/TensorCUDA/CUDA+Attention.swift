@@ -21,8 +21,8 @@ private struct AttentionArgument: BitwiseCopyable {
 extension CUDABackend: AttentionKernels {
   /// Rows of the other side that the general kernels have in shared memory at a time.
   private static let step = 32
-  /// Queries from which on the kernels on tensor cores are worth their tiles, of which a warp takes 16 rows or 32.
-  private static let flashQueryCount = 16
+  /// Queries from which on the kernels on tensor cores are worth their tiles: the general ones read keys by two bytes.
+  private static let flashQueryCount = 1
   /// The scale from which on a score of -1e30 has a weight of 0.
   private static let smallestFlashScale = 1e-20
   /// The largest head dim of the general kernels.

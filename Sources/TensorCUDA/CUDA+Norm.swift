@@ -30,14 +30,13 @@ extension CUDABackend: NormKernels {
       x.pointer, weight.pointer, rstd.pointer, dx.pointer, Int32(rows), Int32(columns))
   }
 
-  /// Blocks whose threads all have as many elements of a row, sixteen bytes at a time, where that can be.
+  /// A block a row, or a warp where that is enough for sixteen bytes a thread.
   private func rowBlocks(_ rows: Int, _ columns: Int, _ dtype: DType) -> (
     grid: (x: Int, y: Int), block: (x: Int, y: Int)
   ) {
-    guard columns > 1024 else { return (grid: (x: (rows + 7) / 8, y: 1), block: (x: 32, y: 8)) }
-    let pieces = (columns + lanes(dtype) - 1) / lanes(dtype)
-    let rounds = (pieces + 255) / 256
-    let threads = (pieces + rounds - 1) / rounds
-    return (grid: (x: rows, y: 1), block: (x: (threads + 31) & ~31, y: 1))
+    let threads = threads(columns, dtype, most: 640)
+    return threads > 32
+      ? (grid: (x: rows, y: 1), block: (x: threads, y: 1))
+      : (grid: (x: (rows + 7) / 8, y: 1), block: (x: 32, y: 8))
   }
 }

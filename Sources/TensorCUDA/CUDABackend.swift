@@ -138,6 +138,13 @@ package final class CUDABackend: Backend {
   /// Elements of a type in sixteen bytes: what a thread of an elementwise kernel has.
   func lanes(_ dtype: DType) -> Int { 16 / dtype.byteWidth }
 
+  /// Threads of a block for a row of `columns`: each has sixteen bytes of it where `most` are enough, else as many rounds as all others.
+  func threads(_ columns: Int, _ dtype: DType, most: Int) -> Int {
+    let pieces = (columns + lanes(dtype) - 1) / lanes(dtype)
+    let rounds = (pieces + most - 1) / most
+    return ((pieces + rounds - 1) / rounds + 31) & ~31
+  }
+
   /// Temporary memory, given back when it goes out of scope; the stream orders its reuse.
   func scratch(_ dtype: DType, _ count: Int) -> DeviceScratch {
     DeviceScratch(backend: self, dtype: dtype, count: count)

@@ -46,6 +46,12 @@ final class KernelLibrary: @unchecked Sendable {
             context.driver.setFunctionAttribute(
               UnsafeMutableRawPointer(bitPattern: function.address), 8, Int32(sharedByteCount)),
             "cuFuncSetAttribute(\(kernel.name), \(sharedByteCount) bytes of shared memory)")
+          // 9: the share of the memory on chip that is shared memory, in percent. Left to itself the driver may give less than two blocks
+          // need, and one block alone does not hide what it waits for.
+          try context.driver.check(
+            context.driver.setFunctionAttribute(
+              UnsafeMutableRawPointer(bitPattern: function.address), 9, 100),
+            "cuFuncSetAttribute(\(kernel.name), most shared memory)")
           function.sharedByteCount = sharedByteCount
         }
         state.functions[kernel] = function

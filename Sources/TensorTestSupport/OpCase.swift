@@ -89,7 +89,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
   package let name: String
   package let inputs: [OpInput]
   /// Element types that the operation takes.
-  package let dtypes: [DType]
+  package var dtypes: [DType]
   /// Names of the primitives that `function` records; empty for plain kernels.
   package let operations: Set<String>
   /// The operation on a tape; nil for plain kernels.

@@ -91,7 +91,7 @@ extension OpCases {
   static let transformerKernels: [OpCase] = {
     var cases = attentions
     let matrices: [Shape] = [
-      [1, 1], [1, 8], [3, 17], [17, 33], [2, 3, 5], [0, 4], [40, 1027],
+      [1, 1], [1, 8], [3, 17], [17, 33], [2, 3, 5], [0, 4], [40, 1027], [2, 2600], [2, 5304],
     ]
     for shape in matrices {
       cases.append(rmsNorm(shape))
@@ -111,10 +111,18 @@ extension OpCases {
           rows: rows, heads: heads, headDim: dim, half: half, needsWeight: $0)
       }
     }
+    // Rows so many that a warp of a GPU goes through all heads of one: among so many numbers some cancel to less than bfloat16 is exact for.
+    for var many in [
+      rotatedNorm(rows: 2050, heads: 3, headDim: 64, half: 32),
+      rotatedNormBackward(rows: 2050, heads: 3, headDim: 64, half: 32, needsWeight: false),
+    ] {
+      many.dtypes = [.float32, .float64]
+      cases.append(many)
+    }
     let many = (0..<40).map { $0 * 7 % 11 }
     let tables: [([Int], Shape)] = [
       ([0], [1, 1]), ([2, 0, 2, 4, 1], [5, 17]), ([3, 3, 0], [4, 9]), ([], [3, 4]),
-      (many, [11, 1027]),
+      (many, [11, 1027]), ((0..<600).map { $0 * $0 % 13 }, [140, 19]),
     ]
     for (rows, table) in tables {
       cases += [embedding(rows: rows, table: table), scatter(rows: rows, table: table)]

@@ -4,24 +4,28 @@
 template <class T, class F> DEV void map(const T *x, T *y, int64_t n, F f) {
   const int64_t i = first_lane<T>();
   if (i >= n) return;
-  const bool packed = is_aligned(x) && is_aligned(y);
-  Compute<T> v[LANES<T>];
-  load(x + i, n - i, packed, v);
+  with_known(is_aligned(x) && is_aligned(y) && n - i >= LANES<T>, [&](auto whole) {
+    const int64_t rest = whole.value ? LANES<T> : n - i;
+    Compute<T> v[LANES<T>];
+    load(x + i, rest, whole.value, v);
 #pragma unroll
-  for (int j = 0; j < LANES<T>; ++j) v[j] = f(v[j]);
-  store(y + i, n - i, packed, v);
+    for (int j = 0; j < LANES<T>; ++j) v[j] = f(v[j]);
+    store(y + i, rest, whole.value, v);
+  });
 }
 
 template <class T, class F> DEV void zip(const T *a, const T *b, T *y, int64_t n, F f) {
   const int64_t i = first_lane<T>();
   if (i >= n) return;
-  const bool packed = is_aligned(a) && is_aligned(b) && is_aligned(y);
-  Compute<T> v[LANES<T>], w[LANES<T>];
-  load(a + i, n - i, packed, v);
-  load(b + i, n - i, packed, w);
+  with_known(is_aligned(a) && is_aligned(b) && is_aligned(y) && n - i >= LANES<T>, [&](auto whole) {
+    const int64_t rest = whole.value ? LANES<T> : n - i;
+    Compute<T> v[LANES<T>], w[LANES<T>];
+    load(a + i, rest, whole.value, v);
+    load(b + i, rest, whole.value, w);
 #pragma unroll
-  for (int j = 0; j < LANES<T>; ++j) v[j] = f(v[j], w[j]);
-  store(y + i, n - i, packed, v);
+    for (int j = 0; j < LANES<T>; ++j) v[j] = f(v[j], w[j]);
+    store(y + i, rest, whole.value, v);
+  });
 }
 
 template <class C> DEV C sigmoid(C v) { return C(1) / (C(1) + exp_(-v)); }
@@ -88,12 +92,15 @@ template <class A, class B> DEV void axpy(const A *x, B *y, int64_t n, double al
   const int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
   if (i >= n) return;
   const Compute<B> factor = Compute<B>(alpha);
-  Compute<B> v[8], w[8];
-  load8(x + i, n - i, is_aligned(x), v);
-  load8(y + i, n - i, is_aligned(y), w);
+  with_known(is_aligned(x) && is_aligned(y) && n - i >= 8, [&](auto whole) {
+    const int64_t rest = whole.value ? 8 : n - i;
+    Compute<B> v[8], w[8];
+    load8(x + i, rest, whole.value, v);
+    load8(y + i, rest, whole.value, w);
 #pragma unroll
-  for (int j = 0; j < 8; ++j) w[j] += v[j] * factor;
-  store8(y + i, n - i, is_aligned(y), w);
+    for (int j = 0; j < 8; ++j) w[j] += v[j] * factor;
+    store8(y + i, rest, whole.value, w);
+  });
 }
 #define AXPY(A, SA, B, SB)                                                                  \
   KERNEL(256, axpy_##SA##_##SB)(const A *x, B *y, int64_t n, double alpha) { axpy(x, y, n, alpha); } \
@@ -123,37 +130,53 @@ AXPY(float, f32, bf16, bf16)
   EXPORT(row_binary_##S)
 FOR_FLOATS(ROW_BINARY)
 
+/// σ(v), for results of type T.
+template <class T> struct Logistic {
+  static DEV_INLINE Compute<T> of(Compute<T> v) {
+    using C = Compute<T>;
+    const C e = exp_(-larger(v, -v)), high = C(1) / (C(1) + e);
+    return v < C(0) ? e * high : high;
+  }
+  /// σ(−v), exact where it is small.
+  static DEV_INLINE Compute<T> rest(Compute<T> v, Compute<T>) { return of(-v); }
+};
+/// bfloat16 rounds to 8 bits, so that approximations with 22 are enough, at a third of the instructions.
+template <> struct Logistic<bf16> {
+  static DEV_INLINE float of(float v) { return fast_reciprocal(1.f + fast_exp2(v * -1.4426950408889634f)); }
+  static DEV_INLINE float rest(float, float s) { return 1.f - s; }
+};
+
 /// y ← silu(gate) ⊙ up.
 #define SWIGLU(T, S)                                                                        \
   KERNEL(256, swiglu_##S)(const T *gate, const T *up_, T *y, int64_t n) {                   \
-    zip(gate, up_, y, n, [](Compute<T> g, Compute<T> u) {                                   \
-      return g / (Compute<T>(1) + exp_(-g)) * u;                                            \
-    });                                                                                     \
+    zip(gate, up_, y, n, [](Compute<T> g, Compute<T> u) { return g * Logistic<T>::of(g) * u; }); \
   }                                                                                         \
   EXPORT(swiglu_##S)
 FOR_FLOATS(SWIGLU)
 
-/// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate), with silu′ = σ·(1 + g·(1 − σ)).
+/// dGate ← dy ⊙ up ⊙ silu′(gate), dUp ← dy ⊙ silu(gate), with silu′(g) = σ(g) + g·σ(g)·σ(−g).
 template <class T>
 DEV void swiglu_backward(const T *dy, const T *gate, const T *up_, T *dgate, T *dup, int64_t n) {
   using C = Compute<T>;
   const int64_t i = first_lane<T>();
   if (i >= n) return;
-  const bool packed = is_aligned(dy) && is_aligned(gate) && is_aligned(up_) && is_aligned(dgate) && is_aligned(dup);
-  C d[LANES<T>], g[LANES<T>], u[LANES<T>];
-  load(dy + i, n - i, packed, d);
-  load(gate + i, n - i, packed, g);
-  load(up_ + i, n - i, packed, u);
+  const bool aligned = is_aligned(dy) && is_aligned(gate) && is_aligned(up_) && is_aligned(dgate) && is_aligned(dup);
+  // In float64 two bodies are too long for the registers.
+  with_known(sizeof(T) < 8 && aligned && n - i >= LANES<T>, [&](auto whole) {
+    const int64_t rest = whole.value ? LANES<T> : n - i;
+    C d[LANES<T>], g[LANES<T>], u[LANES<T>];
+    load(dy + i, rest, whole.value, d);
+    load(gate + i, rest, whole.value, g);
+    load(up_ + i, rest, whole.value, u);
 #pragma unroll
-  for (int j = 0; j < LANES<T>; ++j) {
-    const C e = exp_(-larger(g[j], -g[j])), high = C(1) / (C(1) + e), low = e * high;  // σ(|g|), σ(−|g|)
-    const C s = g[j] < C(0) ? low : high, rest = g[j] < C(0) ? high : low;
-    const C silu = g[j] * s;
-    g[j] = d[j] * u[j] * (s + silu * rest);
-    u[j] = d[j] * silu;
-  }
-  store(dgate + i, n - i, packed, g);
-  store(dup + i, n - i, packed, u);
+    for (int j = 0; j < LANES<T>; ++j) {
+      const C s = Logistic<T>::of(g[j]), silu = g[j] * s;
+      g[j] = d[j] * u[j] * (s + silu * Logistic<T>::rest(g[j], s));
+      u[j] = d[j] * silu;
+    }
+    store(dgate + i, rest, whole.value, g);
+    store(dup + i, rest, whole.value, u);
+  });
 }
 #define SWIGLU_BACKWARD(T, S)                                                               \
   KERNEL(256, swiglu_backward_##S)(const T *dy, const T *gate, const T *up_, T *dgate, T *dup, int64_t n) { \

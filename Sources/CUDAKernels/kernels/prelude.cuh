@@ -45,6 +45,12 @@ DEV float fast_exp2(float v) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(v));
   return r;
 }
+/// 1 / v, exact to the last place but one.
+DEV float fast_reciprocal(float v) {
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(v));
+  return r;
+}
 /// Products and sums that are rounded each, never contracted.
 DEV float mul_rn(float a, float b) { return __fmul_rn(a, b); }
 DEV float add_rn(float a, float b) { return __fadd_rn(a, b); }
@@ -162,6 +168,17 @@ template <class T> DEV void store(T *p, int64_t rest, bool packed, const Compute
     for (int i = 0; i < LANES<T>; ++i)
       if (i < rest) p[i] = down<T>(v[i]);
   }
+}
+
+/// A condition that the compiler knows.
+template <bool V> struct Known {
+  static constexpr bool value = V;
+};
+/// Calls f with a condition that is the same for all its accesses, as a constant: behind branches of their own each would wait for the
+/// one before.
+template <class F> DEV void with_known(bool condition, F f) {
+  if (condition) f(Known<true>{});
+  else f(Known<false>{});
 }
 
 /// Eight elements from p, as `load` reads them.

@@ -4,14 +4,14 @@
 /// The target of a row that counts for nothing.
 constexpr int IGNORED = -100;
 
-/// Softmax cross-entropy of a row of logits; a block of 256 a row. With a scale, one number, the logits become
+/// Softmax cross-entropy of a row of logits; a block of up to 1,024 threads a row. With a scale, one number, the logits become
 /// (softmax − onehot)·scale. Of an ignored row nll, correct and the gradient are 0; another target beyond the row gives NaN.
 template <class T>
 DEV void cross_entropy(T *logits, const int32_t *targets, int columns, const Compute<T> *gradient_scale,
                        Compute<T> *nll, uint8_t *correct) {
   using C = Compute<T>;
-  __shared__ C largest_of[8];
-  __shared__ int earlier_of[8];
+  __shared__ C largest_of[32];
+  __shared__ int earlier_of[32];
   T *row = logits + int64_t(blockIdx.x) * columns;
   const int target = targets[blockIdx.x], lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const bool known = target >= 0 && target < columns;
@@ -26,22 +26,29 @@ DEV void cross_entropy(T *logits, const int32_t *targets, int columns, const Com
     }
     if (!gradient_scale) return;
     for (int j = 0; j < LANES<T>; ++j) v[j] = C(0);
-    for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) store(row + c, columns - c, packed, v);
+    for (int c = threadIdx.x * LANES<T>; c < columns; c += blockDim.x * LANES<T>) store(row + c, columns - c, packed, v);
     return;
   }
 
-  // The largest logit, and whether a column before the target has as large a one.
-  C largest = up(row[0]);
+  // In one pass the largest logit, Σ exp(v − the largest so far), and whether a column before the target has as large a one.
+  C largest = C(-3e38), sum = 0;
   int earlier = 0;
-  for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
+  for (int c = threadIdx.x * LANES<T>; c < columns; c += blockDim.x * LANES<T>) {
     load(row + c, columns - c, packed, v);
+    C top = largest;
 #pragma unroll
     for (int j = 0; j < LANES<T>; ++j)
       if (c + j < columns) {
-        largest = larger(largest, v[j]);
+        top = larger(top, v[j]);
         if (v[j] >= target_logit && c + j < target) earlier = 1;
       }
+    sum *= exp_(largest - top);
+#pragma unroll
+    for (int j = 0; j < LANES<T>; ++j)
+      if (c + j < columns) sum += exp_(v[j] - top);
+    largest = top;
   }
+  const C mine = largest;
   largest = warp_max(largest);
   for (int o = 16; o > 0; o >>= 1) earlier |= __shfl_xor_sync(0xffffffffu, earlier, o);
   if (lane == 0) {
@@ -51,26 +58,18 @@ DEV void cross_entropy(T *logits, const int32_t *targets, int columns, const Com
   __syncthreads();
   largest = largest_of[0];
   earlier = earlier_of[0];
-  for (int w = 1; w < 8; ++w) {
+  for (int w = 1; w < int(blockDim.x >> 5); ++w) {
     largest = larger(largest, largest_of[w]);
     earlier |= earlier_of[w];
   }
-
-  C sum = 0;
-  for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
-    load(row + c, columns - c, packed, v);
-#pragma unroll
-    for (int j = 0; j < LANES<T>; ++j)
-      if (c + j < columns) sum += exp_(v[j] - largest);
-  }
-  const C total = row_sum(sum);
+  const C total = row_sum(sum * exp_(mine - largest));
   if (threadIdx.x == 0) {
     nll[blockIdx.x] = log_(total) - (target_logit - largest);
     correct[blockIdx.x] = known && target_logit == largest && !earlier;
   }
   if (!gradient_scale) return;
   const C inverse = C(1) / total, scale = known ? *gradient_scale : nan;
-  for (int c = threadIdx.x * LANES<T>; c < columns; c += 256 * LANES<T>) {
+  for (int c = threadIdx.x * LANES<T>; c < columns; c += blockDim.x * LANES<T>) {
     load(row + c, columns - c, packed, v);
 #pragma unroll
     for (int j = 0; j < LANES<T>; ++j) {
@@ -81,7 +80,7 @@ DEV void cross_entropy(T *logits, const int32_t *targets, int columns, const Com
   }
 }
 #define CROSS_ENTROPY(T, S)                                                                          \
-  KERNEL(256, cross_entropy_##S)(T *logits, const int32_t *targets, int columns,                      \
+  KERNEL(1024, cross_entropy_##S)(T *logits, const int32_t *targets, int columns,                      \
                                  const Compute<T> *gradient_scale, Compute<T> *nll, uint8_t *correct) { \
     cross_entropy(logits, targets, columns, gradient_scale, nll, correct);                           \
   }                                                                                                  \
@@ -156,27 +155,24 @@ FOR_FLOATS(NORMAL)
 /// threshold it is dropped. Where there is an advance, the stream is used so much further than its offset says.
 template <class T>
 DEV void dropout(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream, const uint32_t *advance) {
-  const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (8 * block >= n) return;
-  if (advance) stream.offset += *advance;
-  uint32_t w[4];
-  philox(stream, block, w);
-  const Compute<T> kept = Compute<T>(factor);
-  const bool packed = is_aligned(x) && is_aligned(y);
+  const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, i = 8 * block;
+  if (i >= n) return;
+  with_known(is_aligned(x) && is_aligned(y) && n - i >= 8, [&](auto whole) {
+    const int64_t rest = whole.value ? 8 : n - i;
+    Compute<T> v[8];
+    load8(x + i, rest, whole.value, v);
+    Stream used = stream;
+    if (advance) used.offset += *advance;
+    uint32_t w[4];
+    philox(used, block, w);
+    const Compute<T> kept = Compute<T>(factor);
 #pragma unroll
-  for (int part = 0; part < 8 / LANES<T>; ++part) {
-    const int64_t at = 8 * block + part * LANES<T>;
-    if (at >= n) break;
-    Compute<T> v[LANES<T>];
-    load(x + at, n - at, packed, v);
-#pragma unroll
-    for (int j = 0; j < LANES<T>; ++j) {
-      const int i = part * LANES<T> + j;
-      const uint32_t bits = i & 1 ? w[i >> 1] >> 16 : w[i >> 1] & 0xffffu;
+    for (int j = 0; j < 8; ++j) {
+      const uint32_t bits = j & 1 ? w[j >> 1] >> 16 : w[j >> 1] & 0xffffu;
       v[j] *= bits >= threshold ? kept : Compute<T>(0);
     }
-    store(y + at, n - at, packed, v);
-  }
+    store8(y + i, rest, whole.value, v);
+  });
 }
 #define DROPOUT(T, S)                                                                                \
   KERNEL(256, dropout_##S)(const T *x, T *y, int64_t n, uint32_t threshold, double factor, Stream stream, \
