@@ -26,7 +26,7 @@ using Lock = std::lock_guard<std::recursive_mutex>;
 
 struct Device {
   int ordinal;
-  size_t used = 0;
+  size_t used = 0, kept = 0;  // bytes of buffers, and of those that were freed and that the pool has not given back
 };
 Device devices[deviceCount] = {{0}, {1}, {2}, {3}};
 thread_local Device *current = nullptr;
@@ -95,7 +95,7 @@ int cuDeviceTotalMem_v2(size_t *bytes, int) { CALL *bytes = memoryBytes; return 
 int cuMemGetInfo_v2(size_t *available, size_t *total) {
   CALL if (!current) return 201;
   const Lock lock(mutex);
-  *available = memoryBytes - current->used;
+  *available = memoryBytes - current->used - current->kept;
   *total = memoryBytes;
   return 0;
 }
@@ -110,7 +110,11 @@ int cuCtxSetCurrent(void *context) {
 }
 int cuDeviceGetDefaultMemPool(void **pool, int device) { CALL *pool = &devices[device]; return 0; }
 int cuMemPoolSetAttribute(void *, int, void *) { CALL return 0; }
-int cuMemPoolTrimTo(void *, size_t) { CALL return 0; }
+int cuMemPoolTrimTo(void *pool, size_t) {
+  CALL const Lock lock(mutex);
+  static_cast<Device *>(pool)->kept = 0;
+  return 0;
+}
 int cuModuleLoadData(void **module, const void *) {
   CALL if (!current) return 201;
   *module = current;
@@ -173,6 +177,7 @@ int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
   *address = reinterpret_cast<uint64_t>(start);
   allocations[*address] = {bytes, mapped};
   current->used += bytes;
+  current->kept -= std::min(current->kept, bytes);
   if (bytesLeft >= 0) bytesLeft -= int64_t(bytes);
   // Nobody may use it before the stream has got here.
   return standin::queue(stream, [=] {
@@ -188,6 +193,7 @@ int cuMemFreeAsync(uint64_t address, void *stream) {
   if (found == allocations.end()) return 1;
   const auto [bytes, mapped] = found->second;
   current->used -= bytes;
+  current->kept += bytes;
   if (bytesLeft >= 0) bytesLeft += int64_t(bytes);
   allocations.erase(found);
   return standin::queue(stream, [address, mapped = mapped] {

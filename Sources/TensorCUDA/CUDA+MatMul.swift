@@ -30,6 +30,9 @@ extension CUDABackend: MatMulKernels {
       return
     }
     if let products, products.multiply(product, a, b, into: c, alpha: alpha, beta: beta) { return }
+    precondition(
+      product.m <= 32 * 65_535, "matmul: \(product.m) rows, at most \(32 * 65_535) without cuBLASLt"
+    )
     let argument = ProductArgument(product, alpha: alpha, beta: beta)
     if usesTensorCores(product, a, b) {
       launch(

@@ -171,7 +171,15 @@ extension CUDABackend: MemoryKernels {
     return statistics
   }
 
-  package var freeByteCount: Int? { context.freeByteCount }
+  package var freeByteCount: Int? {
+    // What was freed is the driver's pool's until it gives it back, and counts as taken.
+    if recording == nil, !context.hasFailed {
+      context.makeCurrent()
+      context.synchronize(last: lastKernelName)
+      context.trim()
+    }
+    return context.freeByteCount
+  }
 
   package func resetPeakMemory() {
     pool.resetPeak()

@@ -80,11 +80,15 @@ final class KernelLibrary: @unchecked Sendable {
       preconditionFailure("no file of kernels is called \(name)")
     }
     let driver = context.driver
-    let image = try images.image(of: file)
     var module: Driver.Handle?
-    let status = image.withUnsafeBytes { bytes in
-      bytes.baseAddress.map { driver.loadModule(&module, $0) } ?? 1
+    func load(_ image: [UInt8]) -> Driver.Status {
+      image.withUnsafeBytes { bytes in
+        bytes.baseAddress.map { driver.loadModule(&module, $0) } ?? 1
+      }
     }
+    var status = load(try images.image(of: file))
+    // Code of a compiler that is newer than the driver: the portable form is older than every driver that is known here.
+    if status != 0, let portable = file.portableImage { status = load(portable) }
     try driver.check(status, "cuModuleLoadData(\(file.name))")
     let address = UInt(bitPattern: module)
     state.modules[name] = address
