@@ -56,7 +56,7 @@ public final class Linear: Module {
   }
 
   /// Puts a weight that was compressed without loss back as it was, so that it can be changed.
-  func unpackExactly() {
+  package func unpackExactly() {
     guard case .compressed(let compressed)? = packedWeight else { return }
     weight.value = compressed.decompressed()
     packedWeight = nil

@@ -19,6 +19,8 @@ public struct WeightOptions: Sendable {
   /// Whether the linear maps of the blocks that would be kept in bfloat16 are compressed to 12 bits an element, in memory of their own. Decoding is
   /// faster, and not a bit of any result is another; parameters are frozen. Where a device does not compress, matrices are kept as ever.
   public var compressesBFloat16 = false
+  /// Whether compressed matrices are multiplied by many rows, as in training, rather than by a few.
+  public var multipliesManyRows = false
   /// How the linear maps of the blocks are quantized; nil leaves them as they are. A checkpoint that is quantized
   /// already stays so in either case.
   public var quantization: QuantizedTensor.Format?
@@ -91,7 +93,7 @@ extension QwenModel {
           stored: checkpoint.dtype(of: key), rank: parameter.shape.rank, options)
         if options.compressesBFloat16, dtype == .bfloat16, let linear = plan.linears[key] {
           let weight = try checkpoint.compressedTensor(
-            key, placement: options.placement, on: device)
+            key, forManyRows: options.multipliesManyRows, placement: options.placement, on: device)
           if case .narrow(let matrix) = weight {
             parameter.value = matrix
           } else {

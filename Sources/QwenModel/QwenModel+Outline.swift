@@ -30,6 +30,19 @@ extension QwenModel {
     return namedLinears().reduce(dense) { $0 + ($1.linear.packedWeight?.byteCount ?? 0) }
   }
 
+  /// Bytes that are saved by matrices which are compressed without loss.
+  package var compressionSaving: Int {
+    namedLinears().reduce(0) { sum, entry in
+      guard case .compressed(let weight)? = entry.linear.packedWeight else { return sum }
+      return sum + 2 * weight.shape.count - weight.byteCount
+    }
+  }
+
+  /// Puts matrices that were compressed without loss back as they were.
+  package func decompress() {
+    for (_, linear) in namedLinears() { linear.unpackExactly() }
+  }
+
   /// Bytes of weights that lie in mapped files.
   package var mappedByteCount: Int {
     let dense = namedParameters().reduce(0) { sum, entry in

@@ -106,7 +106,9 @@ package struct RunFingerprint: Sendable {
       $0.linear.packedWeight != nil && $0.linear.quantizedWeight == nil
     }
     let parameters = (isCompressed ? QwenModel(model.config) : model).namedParameters()
-    for (key, parameter) in parameters where !key.contains("lora_") {
+    let quantized = Set(
+      model.namedLinears().filter { $0.linear.quantizedWeight != nil }.map { $0.path + ".weight" })
+    for (key, parameter) in parameters where !key.contains("lora_") && !quantized.contains(key) {
       for byte in key.utf8 { digest.add(UInt64(byte)) }
       for size in parameter.shape.dimensions { digest.add(UInt64(size)) }
     }

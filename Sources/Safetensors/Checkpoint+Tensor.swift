@@ -61,10 +61,11 @@ extension Checkpoint {
 
   /// The matrix `key` in bfloat16: compressed, in memory of its own, or as `placement` says where that is not possible.
   package func compressedTensor(
-    _ key: String, placement: Placement = .mapped, on device: Device = .cpu
+    _ key: String, forManyRows: Bool = false, placement: Placement = .mapped,
+    on device: Device = .cpu
   ) throws(SafetensorsError) -> PackedWeight {
     let tensor = try tensor(key, dtype: .bfloat16, on: device)
-    if let compressed = CompressedTensor(tensor) {
+    if let compressed = CompressedTensor(tensor, forManyRows: forManyRows) {
       try file(of: key).advise(.dontNeed, for: key)
       return .compressed(compressed)
     }

@@ -184,9 +184,9 @@ package protocol QuantizationKernels {
   ///
   /// absmax float32 [b], codes uint8 [b], scales float32 [⌈b / 256⌉].
   func quantizeScales(_ absmax: Operand, into codes: Destination, scales: Destination) -> Float
-  /// The matrix w [rows, columns] in fewer bits and without loss; nil where nothing would be gained. It is allocated here, since its size
-  /// depends on the numbers.
-  func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor?
+  /// The matrix w [rows, columns] in fewer bits and without loss; nil where nothing would be gained in products of a few rows with it, or of
+  /// many. It is allocated here, since its size depends on the numbers.
+  func compress(_ w: Operand, rows: Int, columns: Int, forManyRows: Bool) -> CompressedTensor?
   /// y ← the elements of w from `first` on, of NF4 level · scale in float32, converted to the type of y.
   func unpack(_ w: PackedOperand, from first: Int, into y: Destination)
   /// c ← a·Wᵀ + β·c (`transposeWeight`) or a·W + β·c for a W [rows, columns] that is unpacked on the way, plus the low-rank

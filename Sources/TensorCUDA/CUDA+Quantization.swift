@@ -76,7 +76,9 @@ extension CUDABackend: QuantizationKernels {
   }
 
   /// A GPU reads its memory faster than it would unpack.
-  package func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor? { nil }
+  package func compress(_ w: Operand, rows: Int, columns: Int, forManyRows: Bool)
+    -> CompressedTensor?
+  { nil }
 
   package func unpack(_ w: PackedOperand, from first: Int, into y: Destination) {
     unpack(w, from: first, into: y, on: context.stream)

@@ -317,7 +317,7 @@ DEV void scatter_add_rows(const T *x, const int32_t *ids, T *table, int rows, in
       count += count_of[w];
     }
     if (votes >> lane & 1) listed[place] = n;
-    __syncthreads();
+    __syncthreads();  // the list is whole; it is written again behind the next barrier, where all have read it
     if (c < columns)
       for (int i = 0; i < count; ++i) {
         T *to = table + int64_t(ids[listed[i]]) * columns + c;
@@ -328,7 +328,6 @@ DEV void scatter_add_rows(const T *x, const int32_t *ids, T *table, int rows, in
         for (int j = 0; j < LANES<T>; ++j) sum[j] += v[j];
         store(to, columns - c, packed, sum);
       }
-    __syncthreads();  // the list has been read
   }
 }
 #define SCATTER_ADD(T, S)                                                                                \

@@ -58,16 +58,33 @@ package final class ActivationPlanner {
     case .full: self.init(model, budget: nil)
     case .auto(let total):
       device.limitMemory(to: Int.max)
-      let outside = Self.byteCountOutsidePool(model, on: device)
-      let sizes = ActivationPlanner(model, budget: nil)
-      let fixed = outside + device.memory.reservedByteCount + sizes.gradientByteCount
-      let least = sizes.footprint(of: largest(), .full)
+      let largest = largest()
+      var (sizes, outside, fixed) = (ActivationPlanner(model, budget: nil), 0, 0)
+      func count() {
+        outside = Self.byteCountOutsidePool(model, on: device)
+        fixed = outside + device.memory.reservedByteCount + sizes.gradientByteCount
+      }
+      count()
+      if sizes.decompress(model, largest, room: Self.usable(total - fixed)) {
+        sizes = ActivationPlanner(model, budget: nil)
+        count()
+      }
+      let least = sizes.footprint(of: largest, .full)
       guard least <= Self.usable(total - fixed) else {
         throw Self.budgetTooSmall(total, least: fixed + least / 19 * 20)
       }
       device.limitMemory(to: total - outside)
       self.init(model, budget: Self.usable(total - fixed))
     }
+  }
+
+  /// Puts compressed matrices of `model` back as they were where there is room for them beside all that blocks would keep: products with
+  /// them take a little longer. False where nothing is changed.
+  package func decompress(_ model: QwenModel, _ largest: BatchSize, room: Int) -> Bool {
+    let saving = model.compressionSaving
+    guard saving > 0, footprint(of: largest, .off) + saving <= room else { return false }
+    model.decompress()
+    return true
   }
 
   /// Bytes of a budget that tensors cannot have: where the device has memory of its own what kernels take, in the memory of the

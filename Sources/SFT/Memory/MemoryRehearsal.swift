@@ -89,11 +89,19 @@ package struct MemoryRehearsal {
     let all = run.microBatches(limit: RunOutline.microBatchLimit)
     let sizes = all.joined().map { run.size($0) }
     let largest = BatchSize(covering: sizes)
-    let sizing = ActivationPlanner(network, budget: nil)
+    var sizing = ActivationPlanner(network, budget: nil)
     add(.gradients, sizing.gradientByteCount)
     let mapped = network.mappedByteCount
     let outside = programByteCount + mapped + ActivationPlanner.libraryByteCount
-    let fixed = outside + backend.memory.liveByteCount + sizing.gradientByteCount
+    var fixed = outside + backend.memory.liveByteCount + sizing.gradientByteCount
+    if case .auto(let budget) = run.config.gradientCheckpointing {
+      let saving = network.compressionSaving
+      if sizing.decompress(network, largest, room: ActivationPlanner.usable(budget - fixed)) {
+        add(.linear, saving)
+        sizing = ActivationPlanner(network, budget: nil)
+        fixed += saving
+      }
+    }
     var activations: ActivationPlanner?
     switch run.config.gradientCheckpointing {
     case .off: break

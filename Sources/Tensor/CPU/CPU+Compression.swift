@@ -7,10 +7,19 @@ extension CPUBackend {
   /// Elements for one without a code, in each chunk of rows: at four bytes each these take an eighth of what is saved.
   private static let elementsOfException = 64
 
-  package func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor? {
-    guard ck_decompresses_fast() != 0, w.dtype == .bfloat16, rows > 0, columns > 0,
-      columns % Int(CK_COMPRESSED_GROUP) == 0, columns <= Int(CK_COMPRESSED_COLUMNS)
-    else { return nil }
+  /// Whether a matrix is compressed, if its numbers allow it. Products of many rows unpack as they pack, which libraries' kernels do not.
+  static func compresses(_ dtype: DType, rows: Int, columns: Int, forManyRows: Bool) -> Bool {
+    ck_decompresses_fast() != 0 && dtype == .bfloat16 && rows > 0 && columns > 0
+      && columns % Int(CK_COMPRESSED_GROUP) == 0 && columns <= Int(CK_COMPRESSED_COLUMNS)
+      && (!forManyRows || BlockedProduct.isFastest(for: .bfloat16))
+  }
+
+  package func compress(_ w: Operand, rows: Int, columns: Int, forManyRows: Bool)
+    -> CompressedTensor?
+  {
+    guard Self.compresses(w.dtype, rows: rows, columns: columns, forManyRows: forManyRows) else {
+      return nil
+    }
     let source = w.pointer(UInt16.self)
     // 1. The exponents that get a code.
     let base = commonExponents(source, rows: rows, columns: columns)

@@ -15,10 +15,14 @@ public struct CompressedTensor: Sendable {
 
   /// The matrix `w`; nil where it is not of bfloat16, or where products with it would not be faster: on processors and devices without
   /// kernels for it, with rows of other than a multiple of 128 elements, and where exponents are so far apart that little is saved.
-  public init?(_ w: Tensor) {
+  ///
+  /// With `forManyRows` what counts is products with many rows, as in training, and not those with a few, as in decoding: they are no faster, but
+  /// must not be slower by more than a few percent.
+  public init?(_ w: Tensor, forManyRows: Bool = false) {
     guard w.shape.rank == 2, w.dtype == .bfloat16 else { return nil }
     let compressed = launch(w) {
-      w.backend.compress(w.operand, rows: w.rowCount, columns: w.columnCount)
+      w.backend.compress(
+        w.operand, rows: w.rowCount, columns: w.columnCount, forManyRows: forManyRows)
     }
     guard let compressed else { return nil }
     self = compressed

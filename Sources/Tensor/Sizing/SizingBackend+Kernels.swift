@@ -68,7 +68,18 @@ extension SizingBackend: QuantizationKernels {
     _ absmax: Operand, into codes: Destination, scales: Destination
   ) -> Float { 0 }
 
-  package func compress(_ w: Operand, rows: Int, columns: Int) -> CompressedTensor? { nil }
+  /// Of the size that matrices of trained models have: one number in a thousand has no code.
+  package func compress(_ w: Operand, rows: Int, columns: Int, forManyRows: Bool)
+    -> CompressedTensor?
+  {
+    guard
+      CPUBackend.compresses(w.dtype, rows: rows, columns: columns, forManyRows: forManyRows)
+    else { return nil }
+    return CompressedTensor(
+      shape: [rows, columns], groups: tensor([rows, columns / 2 * 3], .uint8),
+      starts: tensor([rows + 1], .int32), exceptions: tensor([w.count / 1024], .int32),
+      upper: .zero)
+  }
 
   package func unpack(_ w: PackedOperand, from first: Int, into y: Destination) {}
 

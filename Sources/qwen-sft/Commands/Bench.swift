@@ -63,7 +63,9 @@ struct Bench: ParsableCommand {
     let start = clock.now
     let network = try Session.model(
       folder, adapter: try adapter.folder(isOffline: model.offline), precision: precision,
-      for: decode == nil ? .training : .generation, on: device)
+      for: decode == nil
+        ? .training(keepsEverything: gradientCheckpointing == .off || gradientCheckpointing == nil)
+        : .generation, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =
       try decode.map { try measureDecoding(network, newTokens: $0) }

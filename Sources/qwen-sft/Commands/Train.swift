@@ -56,13 +56,12 @@ struct Train: ParsableCommand {
       of: RunOutline(
         modelDirectory: folder,
         weights: try Session.weights(
-          precision, trainsAll: options.full, placement: .owned, computesInBFloat16: isBFloat16),
+          precision, for: Session.use(config, on: device), computesInBFloat16: isBFloat16),
         computesInBFloat16: isBFloat16, adapterDirectory: adapterFolder, config: config,
         rows: rows, evaluationRows: evaluationRows, sampler: sampler), on: device)
     // 2. The model, and what of it is trained.
     let network = try Session.model(
-      folder, adapter: nil, precision: precision, for: options.full ? .trainingAll : .training,
-      on: device)
+      folder, adapter: nil, precision: precision, for: Session.use(config, on: device), on: device)
     if options.full && network.isQuantized {
       throw CLIError.argument(
         option: "full", problem: "the model is quantized: weights in 4 bits cannot be trained")

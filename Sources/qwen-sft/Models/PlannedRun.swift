@@ -71,7 +71,7 @@ struct PlannedRun {
     outline = RunOutline(
       modelDirectory: input.folder,
       weights: try Session.weights(
-        input.precision, trainsAll: config.lora == nil, placement: .owned,
+        input.precision, for: Session.use(config, on: input.device),
         computesInBFloat16: isBFloat16),
       computesInBFloat16: isBFloat16, adapterDirectory: input.adapterFolder,
       config: config, rows: rows.training, evaluationRows: rows.evaluation,

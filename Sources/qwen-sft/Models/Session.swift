@@ -13,8 +13,10 @@ import Tokenizer
 enum Session {
   /// What a model is loaded for.
   enum Use {
-    /// An adapter, or all parameters, are trained: weights are copied into memory of their own.
-    case training, trainingAll
+    /// An adapter is trained: weights are copied into memory of their own, and compressed where blocks do not keep all of their insides.
+    case training(keepsEverything: Bool)
+    /// All parameters are trained.
+    case trainingAll
     /// Rows are read: weights are copied where there is plenty of memory.
     case evaluation
     /// Tokens are generated: as for evaluation, and matrices of bfloat16 that are copied are compressed, which prompts are slower with, and
@@ -31,11 +33,8 @@ enum Session {
     on device: Device
   ) throws -> QwenModel {
     let isBFloat16 = computesInBFloat16(precision, on: device)
-    var options = try weights(
-      precision, trainsAll: use == .trainingAll,
-      placement: use == .training || use == .trainingAll ? .owned : placement(folder),
-      computesInBFloat16: isBFloat16)
-    options.compressesBFloat16 = use == .generation && options.placement == .owned
+    let options = try weights(
+      precision, for: use, placement: placement(folder), computesInBFloat16: isBFloat16)
     let model = try QwenModel.load(directory: folder, options: options, on: device)
     if isBFloat16 { model.computeDType = .bfloat16 }
     if let adapter { _ = try AdapterFile.load(adapter, into: model, dropout: 0, on: device) }
@@ -62,16 +61,35 @@ enum Session {
     precision.bf16 ?? (device.preferredComputeDType == .bfloat16)
   }
 
-  /// How the weights of a model are taken up.
+  /// How the weights of a model are taken up; `placement` where they are only read.
   static func weights(
-    _ precision: PrecisionOptions, trainsAll: Bool, placement: Checkpoint.Placement,
+    _ precision: PrecisionOptions, for use: Use, placement: Checkpoint.Placement = .owned,
     computesInBFloat16: Bool
   ) throws -> WeightOptions {
     var options = try precision.weights()
-    options.dtype = computesInBFloat16 && !trainsAll ? .bfloat16 : .float32
-    options.keepsBFloat16 = !trainsAll
+    options.dtype = computesInBFloat16 ? .bfloat16 : .float32
+    options.keepsBFloat16 = true
     options.placement = placement
+    switch use {
+    case .training(let keepsEverything):
+      options.placement = .owned
+      options.compressesBFloat16 = !keepsEverything
+      options.multipliesManyRows = true
+    case .trainingAll:
+      options.placement = .owned
+      options.dtype = .float32
+      options.keepsBFloat16 = false
+    case .evaluation: break
+    case .generation: options.compressesBFloat16 = placement == .owned
+    }
     return options
+  }
+
+  /// What the model of a run with `config` is loaded for. A plan for a device with memory of its own counts here, where more is compressed.
+  static func use(_ config: TrainingConfig, on device: Device) -> Use {
+    if config.lora == nil { return .trainingAll }
+    if case .off = config.gradientCheckpointing { return .training(keepsEverything: true) }
+    return .training(keepsEverything: device.freeByteCount != nil)
   }
 
   /// How tokens are chosen where a request says nothing: as generation_config.json has it, else as OpenAI does.
