@@ -95,13 +95,30 @@ package enum CUDALibrary: CaseIterable, Sendable {
       .map { "/usr/local/\($0.name)/lib64" }.reversed()
   }
 
+  /// Where the pythons are that the folders `path`, separated by colons, hold: an environment's folder, and that of what it was
+  /// made from.
+  package static func pythonRoots(path: String) -> [String] {
+    path.split(separator: ":").flatMap { folder -> [String] in
+      let program = FileSystem.join(String(folder), "python3")
+      // Nil where there is none.
+      guard let resolved = FileSystem.canonicalPath(program) else { return [] }
+      return [program, resolved].map { FileSystem.parent(of: FileSystem.parent(of: $0)) }
+    }
+  }
+
   /// Folders of NVIDIA's packages in environments of Python.
   private static func wheelFolders() -> [String] {
     var roots = ["VIRTUAL_ENV", "CONDA_PREFIX"].compactMap { variable($0) }
+    roots += pythonRoots(path: variable("PATH") ?? "")
     if let home = variable("HOME") { roots.append("\(home)/.local") }
-    roots += ["/usr/local", "/usr", "/opt/conda", "/opt/venv"]
+    return wheelFolders(in: roots + ["/usr/local", "/usr", "/opt/conda", "/opt/venv"])
+  }
+
+  /// Folders of NVIDIA's packages in the environments `roots`, each once.
+  package static func wheelFolders(in roots: [String]) -> [String] {
     var folders: [String] = []
-    for root in roots {
+    var seen: Set<String> = []
+    for root in roots where seen.insert(root).inserted {
       let library = FileSystem.join(root, "lib")
       for python in (try? FileSystem.list(library)) ?? []
       where python.name.utf8.starts(with: "python3".utf8) {

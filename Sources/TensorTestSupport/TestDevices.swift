@@ -23,23 +23,40 @@ package enum TestDevices {
 
   /// The devices of a name, opened anew: "cpu", "emulated" (the GPU's stand-ins), "emulated-plain" (these without cuBLASLt,
   /// so that products go to our own kernels) or a GPU such as "cuda" or "cuda:1".
-  package static func named(_ name: String) throws(DeviceError) -> [Device] {
+  ///
+  /// A GPU also opens as "cuda-plain", without NVRTC and cuBLASLt, and as "cuda-exact", with buffers that end where their tensor does.
+  /// Compiled kernels are kept in `cacheFolder`. With `separatesLowRank` low-rank parts of products are computed by themselves. `remark`
+  /// is told what a GPU lacks.
+  package static func named(
+    _ name: String, cacheFolder: String? = nil, separatesLowRank: Bool = false,
+    remark: (String) -> Void = { _ in }
+  ) throws(DeviceError) -> [Device] {
     switch name {
     case "cpu": return [.cpu]
     case "emulated", "emulated-plain":
       var devices: [Device] = []
       for ordinal in 0..<Int(emulator_device_count()) {
-        let backend = try emulatedGPU(ordinal, hasBLAS: name == "emulated")
+        let backend = try emulatedGPU(
+          ordinal, hasBLAS: name == "emulated", leastSaving: separatesLowRank ? .max : 1)
         devices.append(Device(backend: backend, preferredComputeDType: .bfloat16))
       }
       return devices
     default:
-      let number = name == "cuda" ? "0" : String(name.drop { $0 != ":" }.dropFirst())
-      guard let ordinal = Int(number), ordinal >= 0 else {
+      let parts = name.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      let kind = parts.first ?? ""
+      guard ["cuda", "cuda-plain", "cuda-exact"].contains(kind),
+        let ordinal = Int(parts.count > 1 ? parts[1] : "0"), ordinal >= 0
+      else {
         throw .unavailable(
-          device: name, reason: "expected cpu, emulated, emulated-plain, cuda or cuda:1")
+          device: name,
+          reason: "expected cpu, emulated, emulated-plain, cuda, cuda:1, cuda-plain or cuda-exact")
       }
-      return [try CUDA.device(ordinal, cacheFolder: nil)]
+      return [
+        try CUDA.device(
+          ordinal, cacheFolder: cacheFolder, usesLibraries: kind != "cuda-plain",
+          usesExactSizes: kind == "cuda-exact",
+          leastSaving: separatesLowRank ? .max : CUDABackend.leastSaving, remark: remark)
+      ]
     }
   }
 

@@ -2,6 +2,7 @@
 
 import CUDAEmulator
 import Files
+import Glibc
 import Tensor
 import TensorCUDA
 import TensorTestSupport
@@ -50,6 +51,41 @@ struct LibraryTests {
     }
     #expect(older == nil)
     #expect(SymbolSource(opening: ["/nowhere/libnvrtc.so", name])?.name == name)
+  }
+
+  @Test(
+    "packages are found beside the python of PATH, and beside what its environment was made from")
+  func pythons() throws {
+    let folder =
+      try #require(FileSystem.canonicalPath("/tmp"))
+      + "/" + FileSystem.temporaryName(prefix: "pythons")
+    defer { try? FileSystem.remove(folder) }
+    for part in [
+      "base/bin", "base/lib/python3.12/site-packages/nvidia/cublas", "environment/bin",
+      "environment/lib/python3.12/site-packages/nvidia/cu13", "other",
+    ] {
+      try FileSystem.makeFolder("\(folder)/\(part)")
+    }
+    try AtomicFile.write(Array("#!/bin/sh\n".utf8), to: "\(folder)/base/bin/python3.12")
+    #expect(symlink("../../base/bin/python3.12", "\(folder)/environment/bin/python3") == 0)
+    let roots = CUDALibrary.pythonRoots(
+      path: "\(folder)/other::/nowhere:\(folder)/environment/bin/")
+    #expect(roots == ["\(folder)/environment", "\(folder)/base"])
+    #expect(
+      CUDALibrary.wheelFolders(in: roots + roots + ["/nowhere"]) == [
+        "\(folder)/environment/lib/python3.12/site-packages/nvidia/cu13/lib",
+        "\(folder)/base/lib/python3.12/site-packages/nvidia/cublas/lib",
+      ])
+    #expect(CUDALibrary.pythonRoots(path: "").isEmpty)
+  }
+
+  @Test("devices of tests are opened by names, of which others are refused")
+  func deviceNames() throws {
+    for name in ["gpu", "", "cuda:", "cuda:-1", "cuda-fast", "cuda-plain:x", "cpu:0"] {
+      let error = #expect(throws: DeviceError.self) { try TestDevices.named(name) }
+      #expect(error.map { "\($0)" }?.contains("expected cpu") == true, "\(name)")
+    }
+    #expect(try TestDevices.named("emulated-plain", separatesLowRank: true).count == 4)
   }
 
   @Test("what to install depends on the driver")
