@@ -11,6 +11,8 @@ package struct Conformance {
   package private(set) var (agreeing, differing) = (0, 0)
   /// Whether there was something to check and all of it agrees.
   package var agrees: Bool { differing == 0 && agreeing > 0 }
+  /// All checks there are, whether they were run or not. They are numbered from 1.
+  package var count: Int { ops.reduce(gradients.count) { $0 + $1.dtypes.count } }
   private let ops, gradients: [OpCase]
 
   /// The checks of the operations whose name contains `filter`.
@@ -21,15 +23,20 @@ package struct Conformance {
     gradients = OpCases.differentiable.filter(isWanted)
   }
 
-  /// Checks a device, and tells `report` a line of each difference. After a failure, which stays with a device, it goes on
-  /// with what `reopen` gives.
+  /// Checks a device from check `first` on, and tells `report` a line of each difference. After a failure, which stays with a device,
+  /// it goes on with what `reopen` gives. `begin` is told the number and the name of each check before it is run.
   package mutating func run(
-    on device: Device, reopening reopen: () throws -> Device, report: (String) -> Void
+    on device: Device, from first: Int = 1, reopening reopen: () throws -> Device,
+    beginning begin: (Int, String) -> Void = { _, _ in }, report: (String) -> Void
   ) {
     var device = device
+    var number = 0
     /// False where the device does not open again.
     func check(_ name: String, _ counts: inout (Int, Int), _ body: (Device) throws -> Void) -> Bool
     {
+      number += 1
+      if number < first { return true }
+      begin(number, name)
       do {
         try body(device)
         counts.0 += 1

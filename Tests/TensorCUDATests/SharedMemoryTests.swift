@@ -78,6 +78,15 @@ struct SharedMemoryTests {
     var whole = Conformance(filter: "rms_norm")
     whole.run(on: try open(), reopening: open) { lines.append($0) }
     #expect(whole.agrees && whole.agreeing == conformance.agreeing + 1)
+    var rest = Conformance(filter: "rms_norm")
+    var begun: [Int] = []
+    rest.run(
+      on: .cpu, from: 10, reopening: { .cpu }, beginning: { number, _ in begun.append(number) }
+    ) {
+      lines.append($0)
+    }
+    #expect(begun == Array(10...rest.count) && rest.agreeing == begun.count)
+    #expect(whole.agreeing == rest.count)
     var nothing = Conformance(filter: "no such operation")
     nothing.run(on: .cpu, reopening: { .cpu }) { lines.append($0) }
     #expect(!nothing.agrees && lines.count == 1)
