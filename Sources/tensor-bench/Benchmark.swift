@@ -31,20 +31,36 @@ enum Stopwatch {
 
 /// An operation to be timed.
 struct Benchmark {
-  let op: OpCase
+  /// What is computed and at which sizes.
+  let name: String
+  /// Element types that the operation takes.
+  let dtypes: [DType]
+  /// Floating-point operations; 0 when memory is the limit.
+  var flops = 0.0
+  /// Elements of the type that must be read and written.
+  var elementTraffic = 0.0
   /// Bytes of a weight that is read once, where these are what limits the operation.
   var weightByteCount: Double?
+  /// Makes the inputs on a device, and gives the work that is timed. A weight is made there as well, and only when it is wanted.
+  let prepare: (DType, Device) -> () -> Void
 
-  /// Runs the operation on inputs made once.
+  /// The operation on inputs made once.
   func time(_ dtype: DType, seconds: Double, on device: Device) throws(DeviceError) -> (
     least: Double, median: Double
   ) {
-    var inputs = op.tensors(dtype, on: device)
-    if let update = op.update {
-      return try Stopwatch.time(seconds: seconds, on: device) { update(&inputs) }
-    }
-    return try Stopwatch.time(seconds: seconds, on: device) {
-      withExtendedLifetime(op.kernel(inputs)) {}
+    try Stopwatch.time(seconds: seconds, on: device, prepare(dtype, device))
+  }
+}
+
+extension Benchmark {
+  /// An operation of the common table.
+  init(_ op: OpCase) {
+    self.init(
+      name: op.name, dtypes: op.dtypes, flops: op.flops, elementTraffic: op.elementTraffic
+    ) { dtype, device in
+      var inputs = op.tensors(dtype, on: device)
+      if let update = op.update { return { update(&inputs) } }
+      return { withExtendedLifetime(op.kernel(inputs)) {} }
     }
   }
 }
@@ -79,7 +95,7 @@ struct Limits: Encodable {
       let op = OpCases.matmul(m: side, n: side, k: side)
       product.append(
         try op.flops
-          / Benchmark(op: op).time(dtype, seconds: seconds, on: device).least)
+          / Benchmark(op).time(dtype, seconds: seconds, on: device).least)
     }
     let large = Tensor.ones([1 << 27], on: device)
     let read = try Stopwatch.time(seconds: seconds, on: device) {

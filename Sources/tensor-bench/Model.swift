@@ -17,15 +17,14 @@ enum Model: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// What is timed: one of each operation of a training step.
-  var benchmarks: [Benchmark] {
+  /// What is timed: one of each operation of a training step with so many tokens, and of decoding.
+  func benchmarks(tokens: Int, on device: Device) -> [Benchmark] {
     let (c, heads, f) = sizes
-    let (kvHeads, dim, vocabulary, tokens, rank) = (8, 128, 151_936, 512, 16)
+    let (kvHeads, dim, vocabulary, rank) = (8, 128, 151_936, 16)
     var ops: [OpCase] = []
     // The maps of a layer: q, k (v is the same), o, gate (up is the same), down; then the gradients of the widest.
-    for (n, k) in [(heads * dim, c), (kvHeads * dim, c), (c, heads * dim), (f, c), (c, f)] {
-      ops.append(OpCases.matmul(m: tokens, n: n, k: k))
-    }
+    let maps = [(heads * dim, c), (kvHeads * dim, c), (c, heads * dim), (f, c), (c, f)]
+    for (n, k) in maps { ops.append(OpCases.matmul(m: tokens, n: n, k: k)) }
     ops += [
       OpCases.matmul(m: tokens, n: c, k: f, transposeB: false),
       OpCases.matmul(m: f, n: c, k: tokens, transposeA: true, transposeB: false),
@@ -59,45 +58,28 @@ enum Model: String, ExpressibleByArgument, CaseIterable {
       OpCases.linearCrossEntropy(
         rows: 200, hidden: c, vocabulary: vocabulary, needsWeight: false),
     ]
-    // Decoding, one conversation and four: each weight is read once.
-    let numbers = Tensor.normal([f, c], stream: RandomStream(seed: 1, purpose: .test, index: 0))
-    let few = WeightForm.allCases.flatMap { form in
-      let weight = form.packed(numbers)
-      return [1, 4].map { m in
-        Benchmark(
-          op: OpCase(
-            "\(m) rows · \(form.rawValue) [\(f), \(c)]ᵀ", [.normal([m, c])],
-            dtypes: [.float32, .bfloat16],
-            kernel: { x in [Tensor.matmul(x[0], packed: weight, transposeWeight: true)] },
-            oracle: { _ in [] }),
-          weightByteCount: Double(f * c) * form.bytesPerWeight)
+    let isHost = device.name == Device.cpu.name
+    if !isHost {
+      // The head and its gradient, for pieces of the loss as long as a GPU takes them.
+      for m in [331, 1024, 2048, 4096] {
+        ops += [
+          OpCases.matmul(m: m, n: vocabulary, k: c),
+          OpCases.matmul(m: m, n: c, k: vocabulary, transposeB: false),
+        ]
       }
     }
-    return ops.map { Benchmark(op: $0) } + few
-  }
-}
-
-/// The forms in which a weight is kept while text is generated.
-private enum WeightForm: String, CaseIterable {
-  case bfloat16, compressed, nf4
-
-  /// Of NF4 codes, and the scales in 8 bits.
-  var bytesPerWeight: Double {
-    switch self {
-    case .bfloat16: 2
-    case .compressed: 1.5
-    case .nf4: 0.516
+    let lowRank = maps.flatMap { n, k in
+      [WeightForm.nf4, .bfloat16].flatMap { form in
+        [false, true].map { hasBackward in
+          Benchmark.lowRank(
+            tokens: tokens, outputs: n, columns: k, rank: rank, form, hasBackward: hasBackward)
+        }
+      }
     }
-  }
-
-  /// The weight in this form; as it is where it cannot be compressed.
-  func packed(_ weight: Tensor) -> PackedWeight {
-    switch self {
-    case .bfloat16: .narrow(weight.cast(to: .bfloat16))
-    case .compressed:
-      CompressedTensor(weight.cast(to: .bfloat16)).map { .compressed($0) }
-        ?? .narrow(weight.cast(to: .bfloat16))
-    case .nf4: .nf4(QuantizedTensor(quantizing: weight))
+    // Decoding, one conversation and four: each weight is read once. GPUs have no kernels for compressed ones.
+    let few = WeightForm.allCases.filter { isHost || $0 != .compressed }.flatMap { form in
+      [1, 4].map { Benchmark.fewRows($0, outputs: f, columns: c, form) }
     }
+    return ops.map { Benchmark($0) } + lowRank + few
   }
 }

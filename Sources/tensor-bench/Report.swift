@@ -27,10 +27,9 @@ struct Report: Encodable {
       model: String, benchmark: Benchmark, dtype: DType, seconds: Double, limits: Limits,
       on device: Device
     ) throws(DeviceError) {
-      let op = benchmark.op
       let (least, median) = try benchmark.time(dtype, seconds: seconds, on: device)
       self.model = model
-      name = op.name
+      name = benchmark.name
       self.dtype = dtype.rawValue
       milliseconds = least * 1e3
       medianMilliseconds = median * 1e3
@@ -40,14 +39,14 @@ struct Report: Encodable {
         fractionOfLimit = bytes / least * 1e-9 / limits.readGigabytesPerSecond
         return
       }
-      let bytes = op.elementTraffic * Double(dtype.byteWidth)
+      let bytes = benchmark.elementTraffic * Double(dtype.byteWidth)
       // A product with a vector moves more than it computes.
       let copyRate = limits.gigabytesPerSecond(moving: bytes)
       let memorySeconds = bytes / (copyRate * 1e9)
-      if op.flops / (limits.gigaflopsPerSecond * 1e9) >= memorySeconds {
-        gigaflopsPerSecond = op.flops / least * 1e-9
+      if benchmark.flops / (limits.gigaflopsPerSecond * 1e9) >= memorySeconds {
+        gigaflopsPerSecond = benchmark.flops / least * 1e-9
         gigabytesPerSecond = nil
-        fractionOfLimit = op.flops / least * 1e-9 / limits.gigaflopsPerSecond
+        fractionOfLimit = benchmark.flops / least * 1e-9 / limits.gigaflopsPerSecond
       } else {
         gigaflopsPerSecond = nil
         gigabytesPerSecond = bytes / least * 1e-9
