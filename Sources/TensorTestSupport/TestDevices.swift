@@ -24,7 +24,7 @@ package enum TestDevices {
   /// The devices of a name, opened anew: "cpu", "emulated" (the GPU's stand-ins), "emulated-plain" (these without cuBLASLt,
   /// so that products go to our own kernels) or a GPU such as "cuda" or "cuda:1".
   ///
-  /// A GPU also opens as "cuda-plain", without NVRTC and cuBLASLt, and as "cuda-exact", with buffers that end where their tensor does.
+  /// A GPU also opens as "cuda-plain", without NVRTC, what it has compiled before, and cuBLASLt, and as "cuda-exact", with buffers that end where their tensor does.
   /// Compiled kernels are kept in `cacheFolder`. With `separatesLowRank` low-rank parts of products are computed by themselves. `remark`
   /// is told what a GPU lacks.
   package static func named(
@@ -51,9 +51,10 @@ package enum TestDevices {
           device: name,
           reason: "expected cpu, emulated, emulated-plain, cuda, cuda:1, cuda-plain or cuda-exact")
       }
+      let isPlain = kind == "cuda-plain"
       return [
         try CUDA.device(
-          ordinal, cacheFolder: cacheFolder, usesLibraries: kind != "cuda-plain",
+          ordinal, cacheFolder: isPlain ? nil : cacheFolder, usesLibraries: !isPlain,
           usesExactSizes: kind == "cuda-exact",
           leastSaving: separatesLowRank ? .max : CUDABackend.leastSaving, remark: remark)
       ]

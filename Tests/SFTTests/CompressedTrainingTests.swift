@@ -4,6 +4,7 @@ import Autograd
 import NN
 import QwenModel
 import SFT
+import Safetensors
 import Tensor
 import Testing
 
