@@ -29,7 +29,7 @@ public struct TrainingBenchmark: Sendable {
   public var tokens = 512
   /// Rows of a step.
   public var batch = 1
-  /// Steps; the first is warm-up.
+  /// Steps; the first is warm-up, and on a device that records one more comes before it.
   public var steps = 4
   /// Share of a row's tokens, at its end, that are trained.
   public var trainedShare = 0.5

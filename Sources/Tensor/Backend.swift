@@ -56,7 +56,8 @@ package protocol MemoryKernels {
   var freeByteCount: Int? { get }
   /// Makes the current live bytes the new peak.
   func resetPeakMemory()
-  /// Memory that waits for use is given back where more than `byteCount` bytes would be held otherwise; nil lifts the limit.
+  /// Memory that waits for use is given back where more than `byteCount` bytes would be held otherwise; nil lifts the limit. Where that memory is
+  /// the device's own it waits for the device.
   func limitMemory(to byteCount: Int?)
 }
 
@@ -315,8 +316,8 @@ package protocol LossKernels {
     logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
     nll: Destination, isCorrect: Destination
   )
-  /// Rows of logits of a vocabulary that exist at a time: enough for products at full speed, and no more memory than that takes.
-  func lossRows(vocabulary: Int) -> Int
+  /// Rows of logits of a vocabulary that exist at a time, in their type: enough for products at full speed, and no more memory than that takes.
+  func lossRows(vocabulary: Int, _ dtype: DType) -> Int
 }
 
 /// The target of a row that counts for nothing (torch's `ignore_index`).

@@ -37,7 +37,7 @@ extension Tensor {
     let dHidden =
       needsHidden ? Tensor(uninitialized: hidden.shape, hidden.dtype, backend: backend) : nil
     var dWeight = needsWeight ? weight.zerosLike(dtype: accumulation) : nil
-    let chunk = backend.lossRows(vocabulary: vocabulary)
+    let chunk = backend.lossRows(vocabulary: vocabulary, hidden.dtype)
     for start in stride(from: 0, to: rows, by: chunk) {
       let range = start..<min(start + chunk, rows)
       let h = hidden.rows(range)

@@ -14,6 +14,8 @@ extension CUDABackend: LossKernels {
       Int32(columns), gradientScale?.pointer ?? 0, nll.pointer, isCorrect.pointer)
   }
 
-  /// Whole tiles of products, and enough of them for every processor of a large GPU: 622 MB of bfloat16 for Qwen's vocabulary.
-  package func lossRows(vocabulary: Int) -> Int { 2048 }
+  /// Whole tiles of products, and enough of them for every processor of a large GPU: of Qwen's vocabulary 2,048 rows in bfloat16 and 1,024 in float32, 622 MB.
+  package func lossRows(vocabulary: Int, _ dtype: DType) -> Int {
+    max(128, min(2048, (640 << 20) / (max(vocabulary, 1) * dtype.byteWidth) / 128 * 128))
+  }
 }

@@ -4,9 +4,11 @@
 import Tensor
 
 extension CUDABackend {
-  /// Elements that joining has to save, each read and written: below, three launches take longer than what they save. An estimate
-  /// (16 MB at 4 TB/s, and 4 µs), to be replaced by a measurement.
+  /// Elements that joining has to save, each read and written: in bfloat16 16 MB, which a large GPU moves in as long as it takes to launch the three
+  /// kernels more.
   package static let leastSaving = 1 << 22
+  /// Bytes of the rows to which a low-rank part is joined; more are not made, so that they can be set aside.
+  static let joinedByteCount = 1 << 27
 
   /// Whether the low-rank part of a product [m, k]·[k, n] is joined to it.
   ///
@@ -23,16 +25,13 @@ extension CUDABackend {
     case .nf4: copiesWeight = false
     case .compressed: return false
     }
-    // Eight elements that are unpacked together are of one row, and the weight is unpacked as a whole.
-    guard n % 8 == 0, k % 8 == 0, n * joinedStride(k, lowRank) <= Self.tileElementCount else {
-      return false
-    }
+    // Eight elements that are unpacked together are of one row, the weight is unpacked as a whole, and tensor cores want rows that begin at
+    // multiples of 16 bytes.
+    let stride = k + lowRank.rank
+    guard n % 8 == 0, k % 8 == 0, lowRank.rank % 8 == 0, n * stride <= Self.tileElementCount,
+      m * stride * dtype.byteWidth <= Self.joinedByteCount
+    else { return false }
     return m * n - m * k - (copiesWeight ? n * k : 0) >= leastSaving
-  }
-
-  /// Elements from one joined row to the next: rows begin at multiples of 16 bytes.
-  private func joinedStride(_ k: Int, _ lowRank: LowRankOperand) -> Int {
-    k + (lowRank.rank + 7) & ~7
   }
 
   /// c ← [a | s·h]·[W | B]ᵀ + β·c where the weight is transposed, else [a | s·h]·[W; B] + β·c.
@@ -40,15 +39,13 @@ extension CUDABackend {
     _ a: Operand, _ w: PackedOperand, transposeWeight: Bool, m: Int, n: Int, k: Int, beta: Double,
     _ lowRank: LowRankOperand, into c: Destination
   ) {
-    let (rank, stride) = (lowRank.rank, joinedStride(k, lowRank))
+    let (rank, stride) = (lowRank.rank, k + lowRank.rank)
     let joined = scratch(a.dtype, m * stride)
     join(a, lowRank.h, rows: m, rank: rank, by: lowRank.scale, into: joined.destination, stride)
-    var product = MatrixProduct(
-      a.dtype, into: c.dtype, m: m, n: n, k: k + rank, transposeA: false,
+    let product = MatrixProduct(
+      a.dtype, into: c.dtype, m: m, n: n, k: stride, transposeA: false,
       transposeB: transposeWeight)
-    product.strideA = stride
-    if transposeWeight { product.strideB = stride }
-    let count = n * (transposeWeight ? stride : k + rank)
+    let count = n * stride
     let multiply = { (weight: Operand) in
       self.multiply(product, joined.destination.operand, weight, into: c, beta: beta)
     }

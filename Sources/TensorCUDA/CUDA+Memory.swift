@@ -165,21 +165,13 @@ extension CUDABackend: MemoryKernels {
     statistics.reservedByteCount += recorded
     statistics.peakByteCount = max(
       statistics.peakByteCount, statistics.liveByteCount, recordedMemory.peakByteCount)
-    // Two weights in the widest type that models compute in; the workspace is there whether cuBLASLt is or not.
+    // Two weights in the widest type that models compute in, and rows that are joined; the workspace is there whether cuBLASLt is or not.
     statistics.kernelByteCount =
-      8 * Self.tileElementCount + MatrixProductPlans.workspaceByteCount
+      8 * Self.tileElementCount + Self.joinedByteCount + MatrixProductPlans.workspaceByteCount
     return statistics
   }
 
-  package var freeByteCount: Int? {
-    // What was freed is the driver's pool's until it gives it back, and counts as taken.
-    if recording == nil, !context.hasFailed {
-      context.makeCurrent()
-      context.synchronize(last: lastKernelName)
-      context.trim()
-    }
-    return context.freeByteCount
-  }
+  package var freeByteCount: Int? { context.freeByteCount }
 
   package func resetPeakMemory() {
     pool.resetPeak()
@@ -191,6 +183,12 @@ extension CUDABackend: MemoryKernels {
     unpackedWeights.releaseMemory(to: self)
     recordedMemory.setLimit(byteCount)
     limitPool()
+    // What was freed is the driver's pool's until it gives it back, and is not free for it.
+    if recording == nil, !context.hasFailed {
+      context.makeCurrent()
+      context.synchronize(last: lastKernelName)
+      context.trim()
+    }
   }
 
   /// Limits the pool to what recordings leave of the limit.

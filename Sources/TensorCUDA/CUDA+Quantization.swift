@@ -101,6 +101,7 @@ extension CUDABackend: QuantizationKernels {
     _ w: PackedOperand, columns: Int, into y: Destination, _ stride: Int,
     on stream: Driver.Handle?
   ) {
+    precondition(columns > 0 && columns % 8 == 0, "unpackRows: \(columns) columns")
     switch w {
     case .narrow(let w):
       precondition(w.dtype == y.dtype, "unpackRows: \(w.dtype.rawValue) into \(y.dtype.rawValue)")

@@ -87,7 +87,7 @@ final class KernelLibrary: @unchecked Sendable {
       }
     }
     var status = load(try images.image(of: file))
-    // Code of a compiler that is newer than the driver: the portable form is older than every driver that is known here.
+    // Code of a compiler that is newer than the driver: every driver of CUDA 12 reads the portable form.
     if status != 0, let portable = file.portableImage { status = load(portable) }
     try driver.check(status, "cuModuleLoadData(\(file.name))")
     let address = UInt(bitPattern: module)

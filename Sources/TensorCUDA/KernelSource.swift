@@ -50,7 +50,8 @@ package struct KernelFile: Sendable {
       to: architecture.utf8.starts(with: "compute".utf8) ? .ptx : .cubin)
   }
 
-  /// Options of the compiler. Arithmetic stays exact: no approximate division, roots or subnormals.
+  /// Options of the compiler. They leave arithmetic exact, without approximate division, roots or subnormals: kernels
+  /// name those where they want them.
   func options(_ architecture: String, reportsResources: Bool) -> [String] {
     ["-arch=\(architecture)", "-std=c++17", "-default-device"]
       + (reportsResources ? ["--ptxas-options=-v"] : [])

@@ -17,6 +17,7 @@ extension OpCases {
     let matrices: [Shape] = [[1, 1], [3, 17], [5, 8], [2, 3, 9], [0, 4], [40, 1027]]
     for shape in matrices {
       cases += [addingRow(shape), addRow(shape), multiplyRow(shape), dotRows(shape)]
+      cases += BinaryOp.allCases.map { binaryRow($0, shape) }
     }
     return cases
   }()
@@ -120,6 +121,27 @@ extension OpCases {
       elementTraffic: 2 * Double(shape.count),
       kernel: { [$0[0].multipliedByRow($0[1])] },
       oracle: { [ReferenceOps.multiplyingRow($0[0], $0[1])] })
+  }
+
+  /// y[n, c] = x[n, c] ∘ row[c], as the backend's requirement says it.
+  private static func binaryRow(_ op: BinaryOp, _ shape: Shape) -> OpCase {
+    OpCase(
+      "\(op) by row \(shape)", [.normal(shape), .uniform([shape.columnCount], 0.5..<2)],
+      kernel: { x in
+        let (x, row) = (x[0], x[1])
+        let y = Tensor(uninitialized: x.shape, x.dtype, backend: x.backend)
+        launch(x, row, y) {
+          x.backend.binary(
+            op, x.operand, row: row.operand, rows: x.rowCount, columns: x.columnCount,
+            into: y.destination)
+        }
+        return [y]
+      },
+      oracle: { x in
+        let rows = HostArray(
+          x[0].shape, x[0].elements.indices.map { x[1].elements[$0 % x[1].elements.count] })
+        return [ReferenceOps.binary(op, x[0], rows)]
+      })
   }
 
   /// y[n] = Σ_c a[n, c]·b[n, c].

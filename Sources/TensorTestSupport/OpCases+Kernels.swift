@@ -19,20 +19,25 @@ extension OpCases {
   }()
 
   /// Products so large that they are split into pieces, panels and prepared kernels.
-  package static let largeProducts: [OpCase] = {
-    var cases: [OpCase] = []
-    let sizes = [
-      (20, 520, 260, false, false), (130, 520, 260, false, true), (130, 260, 520, true, false),
-      (9, 40, 33_000, false, true), (520, 2, 4096, false, true), (9, 33_000, 40, false, true),
-      (9, 33_000, 40, false, false), (9, 40, 33_000, false, false), (520, 4096, 2, false, false),
-      (520, 2, 4096, false, false), (40, 33_000, 9, true, false),
-    ]
-    for (m, n, k, ta, tb) in sizes {
-      cases.append(matmul(m: m, n: n, k: k, transposeA: ta, transposeB: tb))
-      cases.append(accumulateMatmul(m: m, n: n, k: k, transposeA: ta, transposeB: tb))
+  package static let largeProducts = products([
+    (20, 520, 260, false, false), (130, 520, 260, false, true), (130, 260, 520, true, false),
+    (520, 2, 4096, false, true), (9, 33_000, 40, false, true), (9, 33_000, 40, false, false),
+    (520, 4096, 2, false, false), (520, 2, 4096, false, false), (40, 33_000, 9, true, false),
+  ])
+
+  /// Sums so long that float32 keeps to the tolerance only where they are taken in parts, as the CPU takes them.
+  package static let longSums = products([
+    (9, 40, 33_000, false, true), (9, 40, 33_000, false, false),
+  ])
+
+  private static func products(_ sizes: [(Int, Int, Int, Bool, Bool)]) -> [OpCase] {
+    sizes.flatMap { m, n, k, transposeA, transposeB in
+      [
+        matmul(m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB),
+        accumulateMatmul(m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB),
+      ]
     }
-    return cases
-  }()
+  }
 
   private static let manyRows = OpCase(
     "matmul [2, 3, 5] · [7, 5]ᵀ", [.normal([2, 3, 5]), .normal([7, 5])],
@@ -173,6 +178,8 @@ extension OpCases {
         // Few queries: more rows than a kernel takes at once, head dims of whole vectors, documents.
         attention(queries: 1, keys: 67, heads: 16, keyValueHeads: 8, headDim: 128, keyOffset: 66),
         attention(queries: 3, keys: 30, heads: 14, keyValueHeads: 2, headDim: 64, keyOffset: 27),
+        attention(queries: 1, keys: 83, heads: 4, keyValueHeads: 2, headDim: 64, keyOffset: 82),
+        attention(queries: 1, keys: 70, heads: 2, keyValueHeads: 1, headDim: 256, keyOffset: 69),
         attention(queries: 4, keys: 11, heads: 3, keyValueHeads: 1, headDim: 40, keyOffset: 7),
         // More keys than a task has, of which the first queries do not see the last part.
         attention(queries: 3, keys: 1026, heads: 2, keyValueHeads: 1, headDim: 32, keyOffset: 1023),

@@ -86,11 +86,11 @@ extension OpCases {
           rows: 5, columns: 7, outputs: 9, hasBias: hasBias, hasAdapter: true, dropout: dropout,
           format: .init()))
     }
-    // Sizes at which a GPU makes the low-rank part more terms of the product, forward and backward.
+    // A low-rank part that a GPU joins to the product, where it does so for as little, forward and backward.
     for (n, c, f) in [(9, 16, 40), (11, 40, 8)] {
       cases.append(
         quantizedLinear(
-          rows: n, columns: c, outputs: f, hasBias: false, hasAdapter: true, dropout: nil,
+          rows: n, columns: c, outputs: f, hasBias: false, hasAdapter: true, rank: 8, dropout: nil,
           format: .init()))
     }
     return cases
@@ -141,8 +141,8 @@ extension OpCases {
 
   /// A map by a random weight [outputs, columns] in 4 bits.
   private static func quantizedLinear(
-    rows: Int, columns: Int, outputs: Int, hasBias: Bool, hasAdapter: Bool, dropout: Double?,
-    format: QuantizedTensor.Format
+    rows: Int, columns: Int, outputs: Int, hasBias: Bool, hasAdapter: Bool, rank: Int = 3,
+    dropout: Double?, format: QuantizedTensor.Format
   ) -> OpCase {
     let weight = QuantizedTensor(
       quantizing: Tensor.normal(
@@ -151,18 +151,19 @@ extension OpCases {
       "blocks of \(format.blockSize)" + (format.isDoubleQuantized ? " of nested scales" : "")
     return packedLinear(
       "in \(kind)", rows: rows, columns: columns, outputs: outputs, hasBias: hasBias,
-      hasAdapter: hasAdapter, dropout: dropout, numbers: { try weight.dequantized().doubles() }
+      hasAdapter: hasAdapter, rank: rank, dropout: dropout,
+      numbers: { try weight.dequantized().doubles() }
     ) { .nf4(weight.copied(to: $0)) }
   }
 
   /// A map by a weight [outputs, columns] of `numbers` in fewer bits.
   private static func packedLinear(
     _ kind: String, rows: Int, columns: Int, outputs: Int, hasBias: Bool, hasAdapter: Bool,
-    dropout: Double?, numbers: @escaping @Sendable () throws -> [Double],
+    rank: Int = 3, dropout: Double?, numbers: @escaping @Sendable () throws -> [Double],
     weight: @escaping @Sendable (any Backend) -> PackedWeight
   ) -> OpCase {
     let stream = RandomStream(seed: 3, purpose: .dropout, index: 9, offset: 4)
-    let low: [OpInput] = hasAdapter ? [.normal([3, columns]), .normal([outputs, 3])] : []
+    let low: [OpInput] = hasAdapter ? [.normal([rank, columns]), .normal([outputs, rank])] : []
     let bias: [OpInput] = hasBias ? [.normal([outputs])] : []
     var opCase = OpCase(
       "packed_linear [\(rows), \(columns)] → \(outputs) \(kind)" + (hasBias ? " with bias" : "")

@@ -25,10 +25,10 @@ package enum TestDevices {
   /// so that products go to our own kernels) or a GPU such as "cuda" or "cuda:1".
   ///
   /// A GPU also opens as "cuda-plain", without NVRTC, what it has compiled before, and cuBLASLt, and as "cuda-exact", with buffers that end where their tensor does.
-  /// Compiled kernels are kept in `cacheFolder`. With `separatesLowRank` low-rank parts of products are computed by themselves. `remark`
-  /// is told what a GPU lacks.
+  /// Compiled kernels are kept in `cacheFolder`. From `leastSaving` on low-rank parts are joined to products, on the GPU's stand-ins wherever it saves
+  /// anything unless something else is asked for. `remark` is told what a GPU lacks.
   package static func named(
-    _ name: String, cacheFolder: String? = nil, separatesLowRank: Bool = false,
+    _ name: String, cacheFolder: String? = nil, leastSaving: Int? = nil,
     remark: (String) -> Void = { _ in }
   ) throws(DeviceError) -> [Device] {
     switch name {
@@ -37,7 +37,7 @@ package enum TestDevices {
       var devices: [Device] = []
       for ordinal in 0..<Int(emulator_device_count()) {
         let backend = try emulatedGPU(
-          ordinal, hasBLAS: name == "emulated", leastSaving: separatesLowRank ? .max : 1)
+          ordinal, hasBLAS: name == "emulated", leastSaving: leastSaving ?? 1)
         devices.append(Device(backend: backend, preferredComputeDType: .bfloat16))
       }
       return devices
@@ -56,7 +56,7 @@ package enum TestDevices {
         try CUDA.device(
           ordinal, cacheFolder: isPlain ? nil : cacheFolder, usesLibraries: !isPlain,
           usesExactSizes: kind == "cuda-exact",
-          leastSaving: separatesLowRank ? .max : CUDABackend.leastSaving, remark: remark)
+          leastSaving: leastSaving ?? CUDABackend.leastSaving, remark: remark)
       ]
     }
   }

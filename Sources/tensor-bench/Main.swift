@@ -79,7 +79,7 @@ struct Operations: ParsableCommand {
   /// Opens the devices, and says on standard error what they lack.
   private func open() throws -> [Device] {
     try TestDevices.named(
-      device, cacheFolder: kernelCache, separatesLowRank: separateLowRank
+      device, cacheFolder: kernelCache, leastSaving: separateLowRank ? Int.max : check ? 1 : nil
     ) { fputs("tensor-bench: \($0)\n", stderr) }
   }
 

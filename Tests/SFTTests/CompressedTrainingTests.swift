@@ -32,6 +32,42 @@ struct CompressedTrainingTests {
     #expect((0.98...1.02).contains(Double(counted) / Double(real)), "\(counted) for \(real)")
   }
 
+  @Test("steps on compressed matrices are to the bit those on the matrices themselves")
+  func steps() throws {
+    let results = try [true, false].map { isCompressed in
+      let model = try model(isCompressed: isCompressed)
+      var benchmark = TrainingBenchmark()
+      (benchmark.tokens, benchmark.batch, benchmark.steps) = (60, 2, 3)
+      benchmark.gradientCheckpointing = .full
+      let result = try benchmark.run(model, on: .cpu)
+      let adapters = try model.namedAdapters().flatMap {
+        [try $0.adapter.loraA.value.bytes(), try $0.adapter.loraB.value.bytes()]
+      }
+      return (result.loss, result.gradientNorm, adapters, model.compressionSaving > 0)
+    }
+    #expect(results.map(\.3) == [true, false])
+    #expect(results[0].0 == results[1].0 && results[0].1 == results[1].1)
+    #expect(results[0].2 == results[1].2)
+  }
+
+  @Test("a run may be resumed with matrices compressed or not, beside others in 4 bits too")
+  func fingerprint() throws {
+    for quantizes in [false, true] {
+      let fingerprints = try [true, false].map { isCompressed in
+        let model = try model(isCompressed: isCompressed)
+        if quantizes {
+          let linear = try #require(model.namedLinears().first).linear
+          linear.unpackExactly()
+          linear.quantize(to: QuantizedTensor(quantizing: linear.weight.value))
+        }
+        return RunFingerprint(
+          config: TrainingConfig(outputDir: "out"), adapter: nil, model: model, rows: [],
+          evaluationRows: [])
+      }
+      #expect(fingerprints[0].difference(from: fingerprints[1].json) == nil)
+    }
+  }
+
   @Test("matrices are put back as they were where there is room beside all that blocks would keep")
   func decompression() throws {
     let (model, plain) = (try model(), try model(isCompressed: false))

@@ -85,7 +85,7 @@ struct LibraryTests {
       let error = #expect(throws: DeviceError.self) { try TestDevices.named(name) }
       #expect(error.map { "\($0)" }?.contains("expected cpu") == true, "\(name)")
     }
-    #expect(try TestDevices.named("emulated-plain", separatesLowRank: true).count == 4)
+    #expect(try TestDevices.named("emulated-plain", leastSaving: .max).count == 4)
   }
 
   @Test("what to install depends on the driver")

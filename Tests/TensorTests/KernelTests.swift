@@ -13,7 +13,9 @@ struct KernelTests {
     }
   }
 
-  @Test("products in pieces agree with their oracles", arguments: OpCases.largeProducts)
+  @Test(
+    "products in pieces agree with their oracles",
+    arguments: OpCases.largeProducts + OpCases.longSums)
   func largeProduct(_ op: OpCase) throws {
     for dtype in op.dtypes { try op.verify(dtype) }
   }

@@ -46,7 +46,7 @@ package final class ActivationPlanner {
   }
 
   /// The planner of a run whose largest micro-batch is `largest`, beside what this process holds now; nil where blocks keep
-  /// everything. With a budget the pool is limited to it too.
+  /// everything. With a budget the pool is limited to it too, and compressed matrices of the model are put back as they were where there is room.
   ///
   /// - Throws: ``TrainingError/invalidSetting(name:value:expected:)`` where even full checkpointing takes more than the budget.
   package convenience init?(
@@ -57,10 +57,11 @@ package final class ActivationPlanner {
     case .off: return nil
     case .full: self.init(model, budget: nil)
     case .auto(let total):
-      device.limitMemory(to: Int.max)
       let largest = largest()
       var (sizes, outside, fixed) = (ActivationPlanner(model, budget: nil), 0, 0)
       func count() {
+        // Memory that waits is none of what the run holds.
+        device.limitMemory(to: Int.max)
         outside = Self.byteCountOutsidePool(model, on: device)
         fixed = outside + device.memory.reservedByteCount + sizes.gradientByteCount
       }
@@ -79,7 +80,8 @@ package final class ActivationPlanner {
   }
 
   /// Puts compressed matrices of `model` back as they were where there is room for them beside all that blocks would keep: products with
-  /// them take a little longer. False where nothing is changed.
+  /// them take a little longer. False where nothing is changed; after a change this planner still counts the compressed model, and another one has to be
+  /// made.
   package func decompress(_ model: QwenModel, _ largest: BatchSize, room: Int) -> Bool {
     let saving = model.compressionSaving
     guard saving > 0, footprint(of: largest, .off) + saving <= room else { return false }

@@ -10,7 +10,7 @@ import Tensor
 /// Counts the memory of a run.
 package struct MemoryRehearsal {
   private let run: RunOutline
-  private let backend = SizingBackend()
+  private let backend: SizingBackend
   private let network: QwenModel
   private let optimizer: AdamW
   /// Bytes that this process holds for itself, its tokenizer and its data.
@@ -24,6 +24,7 @@ package struct MemoryRehearsal {
   /// Loads what there is to load, which reads headers alone, but for a head beside a tied embedding, which is compared with it.
   package init(_ run: RunOutline, programByteCount: Int) throws {
     (self.run, self.programByteCount) = (run, programByteCount)
+    backend = SizingBackend(for: run.device.backend)
     let device = backend.device
     var options = run.weights
     options.isRehearsal = true

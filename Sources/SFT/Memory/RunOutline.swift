@@ -1,7 +1,7 @@
 // A run before it begins: everything that its memory and its time depend on.
 
 public import QwenModel
-import Tensor
+public import Tensor
 
 /// What a run will be made of. No weight has been read.
 public struct RunOutline: Sendable {
@@ -19,12 +19,14 @@ public struct RunOutline: Sendable {
   public var rows, evaluationRows: [EncodedRow]
   /// What the model answers on the way, if anything.
   public var sampler: AnswerSampler?
+  /// What it will be computed on.
+  public var device: Device
 
   /// A run on the model in `modelDirectory`.
   public init(
     modelDirectory: String, weights: WeightOptions, computesInBFloat16: Bool = false,
     adapterDirectory: String? = nil, config: TrainingConfig, rows: [EncodedRow],
-    evaluationRows: [EncodedRow] = [], sampler: AnswerSampler? = nil
+    evaluationRows: [EncodedRow] = [], sampler: AnswerSampler? = nil, on device: Device = .cpu
   ) {
     self.modelDirectory = modelDirectory
     self.weights = weights
@@ -34,6 +36,7 @@ public struct RunOutline: Sendable {
     self.rows = rows
     self.evaluationRows = evaluationRows
     self.sampler = sampler
+    self.device = device
   }
 
   /// What goes through the model together.

@@ -236,7 +236,8 @@ public struct TimeProbe {
   private func secondsOfHead(_ largest: Int, isInference: Bool = false) throws -> (Int) -> Double {
     let vocabulary = min(config.vocabSize, Self.headRows)
     // Logits of so many rows exist at a time.
-    let chunk = min(device.backend.lossRows(vocabulary: config.vocabSize), max(largest, 1))
+    let chunk = min(
+      device.backend.lossRows(vocabulary: config.vocabSize, computeDType), max(largest, 1))
     let weight = Parameter(
       shape: [vocabulary, config.hiddenSize], isTrainable: run.config.lora == nil)
     weight.value = Tensor.normal(

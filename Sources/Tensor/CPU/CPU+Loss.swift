@@ -12,9 +12,9 @@ extension CPUBackend: LossKernels {
         gradientScale: gradientScale, nll: nll, isCorrect: isCorrect), "crossEntropy")
   }
 
-  /// About 192 MB of logits. The matrix products pack the weight once a chunk, so narrow chunks run at half the speed of wide
+  /// About 192 MB of logits in float32. The matrix products pack the weight once a chunk, so narrow chunks run at half the speed of wide
   /// ones.
-  package func lossRows(vocabulary: Int) -> Int {
+  package func lossRows(vocabulary: Int, _ dtype: DType) -> Int {
     max(16, min(1024, (48 << 20) / max(vocabulary, 1)))
   }
 }

@@ -254,7 +254,9 @@ extension SizingBackend: LossKernels {
     logits: Destination, targets: Operand, rows: Int, columns: Int, gradientScale: Operand?,
     nll: Destination, isCorrect: Destination
   ) {}
-  package func lossRows(vocabulary: Int) -> Int { counted.lossRows(vocabulary: vocabulary) }
+  package func lossRows(vocabulary: Int, _ dtype: DType) -> Int {
+    counted.lossRows(vocabulary: vocabulary, dtype)
+  }
 }
 
 extension SizingBackend: RandomKernels {

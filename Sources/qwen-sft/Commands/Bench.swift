@@ -64,7 +64,9 @@ struct Bench: ParsableCommand {
     let network = try Session.model(
       folder, adapter: try adapter.folder(isOffline: model.offline), precision: precision,
       for: decode == nil
-        ? .training(keepsEverything: gradientCheckpointing == .off || gradientCheckpointing == nil)
+        ? Session.use(
+          try CheckpointingMode.resolved(gradientCheckpointing, budget: memoryBudget, on: device),
+          on: device)
         : .generation, on: device)
     let loadSeconds = (clock.now - start).inSeconds
     let result =

@@ -58,7 +58,7 @@ struct Train: ParsableCommand {
         weights: try Session.weights(
           precision, for: Session.use(config, on: device), computesInBFloat16: isBFloat16),
         computesInBFloat16: isBFloat16, adapterDirectory: adapterFolder, config: config,
-        rows: rows, evaluationRows: evaluationRows, sampler: sampler), on: device)
+        rows: rows, evaluationRows: evaluationRows, sampler: sampler, on: device), on: device)
     // 2. The model, and what of it is trained.
     let network = try Session.model(
       folder, adapter: nil, precision: precision, for: Session.use(config, on: device), on: device)

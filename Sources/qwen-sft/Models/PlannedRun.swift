@@ -75,7 +75,7 @@ struct PlannedRun {
         computesInBFloat16: isBFloat16),
       computesInBFloat16: isBFloat16, adapterDirectory: input.adapterFolder,
       config: config, rows: rows.training, evaluationRows: rows.evaluation,
-      sampler: rows.sampler)
+      sampler: rows.sampler, on: input.device)
     memory = try MemoryPlan(outline, programByteCount: programByteCount, isQuick: isQuick)
     self.rows = rows
   }

@@ -85,10 +85,17 @@ enum Session {
     return options
   }
 
-  /// What the model of a run with `config` is loaded for. A plan for a device with memory of its own counts here, where more is compressed.
+  /// What the model of a run with `config` is loaded for.
   static func use(_ config: TrainingConfig, on device: Device) -> Use {
-    if config.lora == nil { return .trainingAll }
-    if case .off = config.gradientCheckpointing { return .training(keepsEverything: true) }
+    guard let lora = config.lora else { return .trainingAll }
+    // What an adapter from a decomposition changes would be unpacked at once.
+    if lora.initialization.changesBase { return .training(keepsEverything: true) }
+    return use(config.gradientCheckpointing, on: device)
+  }
+
+  /// The same for an adapter. A plan for a device with memory of its own counts on this machine, which compresses what the device does not.
+  static func use(_ checkpointing: GradientCheckpointing, on device: Device) -> Use {
+    if case .off = checkpointing { return .training(keepsEverything: true) }
     return .training(keepsEverything: device.freeByteCount != nil)
   }
 

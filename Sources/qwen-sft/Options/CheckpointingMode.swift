@@ -47,7 +47,9 @@ enum CheckpointingMode: String, ExpressibleByArgument {
 
   /// Bytes that this program may hold in the memory of `device`: what it has and nine tenths of what is free.
   private static func spareByteCount(on device: Device) -> Int {
-    device.freeByteCount.map { device.memory.reservedByteCount + $0 / 10 * 9 }
+    // Memory that waits is given back first.
+    device.limitMemory(to: Int.max)
+    return device.freeByteCount.map { device.memory.reservedByteCount + $0 / 10 * 9 }
       ?? MemoryInformation.spareByteCount
   }
 }
