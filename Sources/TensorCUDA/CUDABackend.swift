@@ -140,7 +140,7 @@ package final class CUDABackend: Backend {
 
   /// Threads of a block for a row of `columns`: each has sixteen bytes of it where `most` are enough, else as many rounds as all others.
   func threads(_ columns: Int, _ dtype: DType, most: Int) -> Int {
-    let pieces = (columns + lanes(dtype) - 1) / lanes(dtype)
+    let pieces = max(1, (columns + lanes(dtype) - 1) / lanes(dtype))
     let rounds = (pieces + most - 1) / most
     return ((pieces + rounds - 1) / rounds + 31) & ~31
   }
